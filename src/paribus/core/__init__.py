@@ -1,0 +1,1 @@
+"""Configuration, errors, seeds and discovery: what every room stands on. Imports no torch."""

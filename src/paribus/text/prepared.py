@@ -9,7 +9,6 @@ Documents stand in the order of the SHA-256 of their names, so that neighbours h
 
 import hashlib
 import json
-import mmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,15 +80,11 @@ class Prepared(NamedTuple):
         """Whether every byte is what the manifest says: reads it all, where `open` looks at sizes only."""
         for name in SPLITS:
             data, offsets = self.split(name), self.offsets(name)
-            if sha256(data) != self.manifest["splits"][name]["sha256"]:
+            if hashlib.sha256(data.data).hexdigest() != self.manifest["splits"][name]["sha256"]:
                 return False
             if offsets[0] != 0 or (np.diff(offsets) < 1).any() or (data[offsets[1:] - 1] != SEPARATOR).any():
                 return False
         return True
-
-
-def sha256(data: npt.NDArray[np.uint8] | mmap.mmap | bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _known(split: str) -> str:

@@ -25,10 +25,12 @@ def json_lines(path: Path, field: str) -> Iterator[tuple[int, bytes]]:
                 f'{{"{field}": "..."}}: mend or remove the line'
             ) from error
         if not isinstance(record, dict):
-            raise CorpusError(f"{path} line {number}: expected an object with a field {field!r}, got {_kind(record)}")
+            raise CorpusError(
+                f"{path} line {number}: expected an object with a field {field!r}, got {_kind(record)}; mend it"
+            )
         if field not in record:
             raise CorpusError(
-                f"{path} line {number}: no field {field!r}; {nearest(field, record)} Choose the field that holds the text"
+                f"{path} line {number}: no field {field!r}; name the one that holds the text: {nearest(field, record)}"
             )
         yield number, _text(record[field], f"{path} line {number}: field {field!r}")
 
@@ -57,7 +59,7 @@ def _rows(path: Path, stream: Any, field: str) -> Iterator[tuple[int, bytes]]:
         columns = table.schema_arrow.names
         if field not in columns:
             raise CorpusError(
-                f"{path}: no column {field!r}; {nearest(field, columns)} Choose the column that holds the text"
+                f"{path}: no column {field!r}; name the one that holds the text: {nearest(field, columns)}"
             )
         for batch in table.iter_batches(batch_size=ROWS, columns=[field]):
             for value in batch.column(0).to_pylist():

@@ -28,7 +28,7 @@ class Bytes(TextTokenizer):
     def decode(self, ids: npt.ArrayLike) -> bytes:
         given = np.asarray(ids)
         require(
-            given.size == 0 or (given.dtype.kind in "iu" and 0 <= given.min() and given.max() < 256),
+            given.size == 0 or (given.dtype.kind in "iu" and given.min() >= 0 and given.max() < 256),
             "Bytes.decode expects whole numbers in [0, 256); these are the ids of another tokenizer",
         )
         return given.astype(np.uint8).tobytes()

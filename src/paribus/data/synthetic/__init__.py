@@ -1,0 +1,1 @@
+"""Synthetic tasks: drawn, not read, and each asks for one ability."""

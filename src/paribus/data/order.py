@@ -11,9 +11,9 @@ from paribus.core.seed import generator
 class BatchOrder:
     """Where the spans of a batch begin, as a pure function of (seed, step).
 
-    The bytes are cut into spans that do not overlap, from a random phase in [0, span) that is new in every epoch, so
-    that the borders move; an epoch gives each of its spans exactly once, in an order drawn anew. Batches run on over
-    the end of an epoch. Only the current epoch's order is kept: 8 bytes a span.
+    The bytes are cut into spans that do not overlap, from a phase drawn anew in every epoch, so that the borders move
+    and every byte is read in time; an epoch gives each of its spans exactly once, in an order drawn anew. Batches run
+    on over the end of an epoch. Only the current epoch's order is kept: 8 bytes a span.
 
     n_bytes, span: bytes, n_bytes >= span. batch: spans per step.
     Raises CorpusError when the bytes do not hold one span.
@@ -26,9 +26,9 @@ class BatchOrder:
                 f"the text has {n_bytes} bytes, and one span needs {span}: take a larger corpus or a smaller length"
             )
         self.span, self.batch, self.seed = span, batch, seed
-        # One span fewer than would fit without a phase, so that every epoch has as many, whatever its phase.
+        # So many that the phase has at least `span` different values: every border is possible.
         self.n_spans = max(1, (n_bytes - span + 1) // span)
-        self._phases = min(span, n_bytes - self.n_spans * span + 1)
+        self._phases = n_bytes - self.n_spans * span + 1
         self._epoch, self._starts = -1, np.empty(0, dtype=np.int64)
 
     def starts(self, step: int) -> npt.NDArray[np.int64]:

@@ -17,7 +17,7 @@ def cut(chunks: Iterable[bytes], longest: int, piece: int) -> Iterator[bytes]:
         long = long or len(held) > longest
         start = 0
         while long and (end := _end(held, start, piece)):
-            yield bytes(held[start:end])
+            yield bytes(memoryview(held)[start:end])
             start = end
         del held[:start]
     if held or not long:

@@ -72,9 +72,8 @@ class Prepared(NamedTuple):
         return np.memmap(self.path / f"{_known(name)}.bin", dtype=np.uint8, mode="r").view(np.ndarray)
 
     def offsets(self, name: str) -> npt.NDArray[np.int64]:
-        """Where each document of the split begins, int64 (documents + 1); the last is the size."""
-        found: npt.NDArray[np.int64] = np.load(self.path / f"{_known(name)}.offsets.npy", allow_pickle=False)
-        return found
+        """Where each document of the split begins, int64 (documents + 1), memory-mapped; the last is the size."""
+        return np.lib.format.open_memmap(self.path / f"{_known(name)}.offsets.npy", mode="r").view(np.ndarray)
 
     def intact(self) -> bool:
         """Whether every byte is what the manifest says: reads it all, where `open` looks at sizes only."""

@@ -19,6 +19,8 @@ def chunks(path: Path) -> Iterator[bytes]:
     the extra `data`.
     """
     try:
+        if path.suffix in (".gz", ".zst") and path.is_file() and path.stat().st_size == 0:
+            raise CorpusError(f"{path} has 0 bytes, where a compressed file has a header: fetch or write it again")
         if path.suffix == ".gz":
             with gzip.open(path, "rb") as stream:
                 yield from _read(stream)

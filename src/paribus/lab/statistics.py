@@ -85,73 +85,81 @@ class Paired:
         half = float(special.stdtrit(self.n - 1, (1 + confidence) / 2)) * self.sd / math.sqrt(self.n)
         return self.mean - half, self.mean + half
 
-    def above(self, bound: float, border: float) -> bool:
-        """bound > border by more than rounding."""
-        return bound - border > self.resolution
+    def clears(self, high: float, low: float) -> bool:
+        """high > low by more than rounding."""
+        return high - low > self.resolution
 
     def p_t_above(self, border: float = 0.0) -> float:
-        """One-sided p of t: the chance, were the mean at the border, of a t this high or higher."""
+        """One-sided p of Student's t: the chance, were the mean at the border, of a t this high or higher."""
+        return self._p_t(self.mean - border)
+
+    def p_t_below(self, border: float = 0.0) -> float:
+        """The chance, were the mean at the border, of a t this low or lower."""
+        return self._p_t(border - self.mean)
+
+    def p_t(self, border: float = 0.0) -> float:
+        """Two-sided p of Student's t for the mean at the border."""
+        return min(1.0, 2 * min(self.p_t_above(border), self.p_t_below(border)))
+
+    def _p_t(self, distance: float) -> float:
         if self.n < 2:
             return 1.0
-        distance = self.mean - border
         if self.sd == 0:
             return 0.0 if distance > self.resolution else 1.0
         return float(special.stdtr(self.n - 1, -distance / (self.sd / math.sqrt(self.n))))
 
-    def p_signflip_above(self, border: float = 0.0) -> float:
-        """One-sided exact sign-flip p of d - border: the share of sign patterns with a sum this high or higher."""
-        return signflip_p(self._from(border))[0]
+    def signflip(self, border: float = 0.0) -> "SignFlip":
+        """The sign-flip test of d - border: how its sum stands among the sums under independent flips of signs.
 
-    def p_t(self, border: float = 0.0) -> float:
-        """Two-sided p of Student's t for the mean at the border."""
-        return min(1.0, 2 * min(self.p_t_above(border), self.mirrored.p_t_above(-border)))
-
-    def p_signflip(self, border: float = 0.0) -> float:
-        """Two-sided sign-flip p of d - border; at least 2 / 2^n."""
-        return signflip_p(self._from(border))[1]
+        Exact by enumeration for n <= EXACT_UP_TO. Above, Monte Carlo with a fixed seed, where the observed pattern
+        counts as one of the draws, so that p is never 0 and the test keeps its level (Phipson & Smyth 2010).
+        """
+        sums_of_d, sums_of_ones = self._patterns
+        sums = sums_of_d - border * sums_of_ones
+        observed = float(self._d.sum()) - border * self.n
+        rounding = 1e-12 * (float(np.abs(self._d).sum()) + abs(border) * self.n) + self.resolution * self.n
+        low, high = observed - rounding, observed + rounding
+        far = abs(observed) - rounding
+        if self.n <= EXACT_UP_TO:
+            # S and -S come in pairs: the first sign stays fixed, and each sum stands for both.
+            above = np.count_nonzero(sums >= low) + np.count_nonzero(-sums >= low)
+            below = np.count_nonzero(sums <= high) + np.count_nonzero(-sums <= high)
+            beyond, patterns = 2 * np.count_nonzero(np.abs(sums) >= far), 2 * len(sums)
+        else:
+            above, below = np.count_nonzero(sums >= low) + 1, np.count_nonzero(sums <= high) + 1
+            beyond, patterns = np.count_nonzero(np.abs(sums) >= far) + 1, len(sums) + 1
+        return SignFlip(float(above / patterns), float(below / patterns), float(beyond / patterns))
 
     @cached_property
-    def mirrored(self) -> "Paired":
-        """The same comparison seen from the other arm: -d."""
-        return Paired(tuple(-value for value in self.values), self.resolution)
-
-    def _from(self, border: float) -> Vector:
-        shifted = self._d - border
-        shifted[np.abs(shifted) <= self.resolution] = 0.0
-        return shifted
-
-
-def signflip_p(x: Vector) -> tuple[float, float]:
-    """(one-sided, two-sided) p of the sum of x under independent flips of signs: P(S >= s), P(|S| >= |s|).
-
-    Exact by enumeration up to EXACT_UP_TO values. Above that, Monte Carlo with a fixed seed, where the observed
-    pattern counts as one of the draws, so that p is never 0 and the test stays valid (Phipson & Smyth 2010).
-    """
-    observed = float(x.sum())
-    rounding = 1e-12 * float(np.abs(x).sum())
-    if len(x) <= EXACT_UP_TO:
-        # S and -S come in pairs: the first sign stays fixed and each sum stands for both.
-        sums = x[:1]
-        for value in x[1:]:
+    def _patterns(self) -> tuple[Vector, Vector]:
+        """Sums of d, and of n ones, under every sign pattern: together the sums of d - border for any border."""
+        if self.n > EXACT_UP_TO:
+            return self._drawn_patterns()
+        sums, ones = self._d[:1], np.ones(1)
+        for value in self._d[1:]:
             sums = np.concatenate([sums + value, sums - value])
-        above = np.count_nonzero(sums >= observed - rounding) + np.count_nonzero(-sums >= observed - rounding)
-        beyond = np.count_nonzero(np.abs(sums) >= abs(observed) - rounding)
-        return float(above / (2 * len(sums))), float(beyond / len(sums))
-    sums = _flipped_sums(x)
-    draws = len(sums) + 1
-    above = np.count_nonzero(sums >= observed - rounding) + 1
-    beyond = np.count_nonzero(np.abs(sums) >= abs(observed) - rounding) + 1
-    return float(above / draws), float(beyond / draws)
+            ones = np.concatenate([ones + 1, ones - 1])
+        return sums, ones
+
+    def _drawn_patterns(self) -> tuple[Vector, Vector]:
+        random = generator("sign-flip", self.n)
+        columns = np.stack([self._d, np.ones(self.n)], axis=1)
+        parts = []
+        for start in range(0, MONTE_CARLO_DRAWS, 10_000):
+            count = min(10_000, MONTE_CARLO_DRAWS - start)
+            flips = random.integers(0, 2, size=(count, self.n), dtype=np.int8)
+            parts.append(columns.sum(axis=0) - 2 * (flips @ columns))
+        sums, ones = np.concatenate(parts).T
+        return sums, ones
 
 
-def _flipped_sums(x: Vector) -> Vector:
-    random = generator("sign-flip", len(x))
-    parts = []
-    for start in range(0, MONTE_CARLO_DRAWS, 10_000):
-        count = min(10_000, MONTE_CARLO_DRAWS - start)
-        flips = random.integers(0, 2, size=(count, len(x)), dtype=np.int8)
-        parts.append(x.sum() - 2 * (flips @ x))
-    return np.concatenate(parts)
+@dataclass(frozen=True)
+class SignFlip:
+    """Shares of sign patterns with a sum as high, as low, as far from 0 as the observed one: at least 2/2^n for the last."""
+
+    above: float
+    below: float
+    two_sided: float
 
 
 def signflip_method(n: int) -> str:
@@ -196,7 +204,7 @@ class Summary:
 
     n: int
     mean: float
-    sd: float
+    sd: float | None
     ci95: Interval
     ci90: Interval
     p_t: float
@@ -212,24 +220,25 @@ class Summary:
 def summarize(paired: Paired) -> Summary:
     """Mean with intervals, both tests, and the heavy-tail guards: median, Wilcoxon, share of pairs won, BCa.
 
-    d_z = mean / sd, None without variance. share_won counts d > 0. The BCa bootstrap is a check only: it covers too
+    sd is None for a single pair, d_z = mean / sd also without variance. share_won counts d > 0. The BCa bootstrap is a check only: it covers too
     little for n below about 15. It is None for fewer than 3 pairs.
     """
-    d = paired._from(0.0)
+    d = np.asarray(paired.values)
+    d[np.abs(d) <= paired.resolution] = 0.0
     nonzero = d[d != 0]
     # Wilcoxon's signed ranks are a sign-flip test of the ranks: exact with ties, zeros dropped as in the original.
     ranks = np.sign(nonzero) * stats.rankdata(np.abs(nonzero))
     return Summary(
         n=paired.n,
         mean=paired.mean,
-        sd=paired.sd,
+        sd=paired.sd if paired.n > 1 else None,
         ci95=paired.interval(0.95),
         ci90=paired.interval(0.90),
         p_t=paired.p_t(),
-        p_signflip=paired.p_signflip(),
+        p_signflip=paired.signflip().two_sided,
         signflip_method=signflip_method(paired.n),
         median=float(np.median(d)),
-        p_wilcoxon=signflip_p(ranks)[1] if len(ranks) else 1.0,
+        p_wilcoxon=Paired(tuple(ranks)).signflip().two_sided if len(ranks) else 1.0,
         d_z=paired.mean / paired.sd if paired.n > 1 and paired.sd > 0 else None,
         share_won=float(np.mean(d > 0)),
         bca95=_bca(paired),

@@ -1,4 +1,4 @@
-"""The rules that turn paired results into words, and a claim's predictions into its verdict.
+"""The rules that turn one paired comparison into a word.
 
 A comparison has d (positive = the arm is better), its 95 % and 90 % t intervals, both adjusted by Holm over the
 claim's comparisons, and the exact sign-flip p. Every statement about a border needs both: the interval beyond the
@@ -6,15 +6,11 @@ border, and the sign-flip test of d - border at the same level. Where the two di
 """
 
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from paribus.core.config import require, to_dict
-from paribus.core.errors import ConfigError, nearest
-from paribus.lab import power
+from paribus.core.errors import ConfigError
 from paribus.lab.predictions import Equivalent, Greater, NotWorse, Prediction
-from paribus.lab.statistics import Holm, Interval, Paired, holm
+from paribus.lab.statistics import Interval, Paired
 
 REPRODUCED = "reproduced"
 CONTRADICTED = "contradicted"
@@ -26,17 +22,6 @@ EXIT_CODES = {REPRODUCED: 0, CONTRADICTED: 10, EQUIVALENT: 11, UNDECIDED: 12, UN
 
 ALPHA = 0.05
 AA_ALPHA = 0.01
-
-# arm -> replicate -> metric -> value, from the verdict cells only; a diverged run holds its cap.
-Results = Mapping[str, Mapping[int, Mapping[str, float]]]
-
-
-@dataclass(frozen=True)
-class Measure:
-    """What the lab must know of a metric."""
-
-    unit: str
-    lower_is_better: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,21 +43,24 @@ class Evidence:
 
     def above(self, border: float) -> bool:
         """The mean of d is above the border: interval and sign-flip test agree."""
-        return self.paired.above(self.ci95[0], border) and self.paired.p_signflip(border) <= self.level
+        return self.paired.clears(self.ci95[0], border) and self._flips(border)
 
     def below(self, border: float) -> bool:
         """The mean of d is below the border."""
-        return Evidence(self.paired.mirrored, self.level).above(-border)
+        return self.paired.clears(border, self.ci95[1]) and self._flips(border)
 
     def inside(self, margin: float) -> bool:
         """The mean of d is within +-margin: two one-sided tests."""
         low, high = self.ci90
         return (
-            self.paired.above(low, -margin)
-            and self.paired.above(margin, high)
-            and self.paired.p_signflip_above(-margin) <= self.level
-            and self.paired.mirrored.p_signflip_above(-margin) <= self.level
+            self.paired.clears(low, -margin)
+            and self.paired.clears(margin, high)
+            and self.paired.signflip(-margin).above <= self.level
+            and self.paired.signflip(margin).below <= self.level
         )
+
+    def _flips(self, border: float) -> bool:
+        return self.paired.signflip(border).two_sided <= self.level
 
 
 def greater(evidence: Evidence, by: float, margin: float | None) -> str:
@@ -106,7 +94,7 @@ def outcome(prediction: Prediction, evidence: Evidence) -> str:
             return not_worse(evidence, prediction.margin)
         case Equivalent():
             return equivalent(evidence, prediction.margin)
-    raise ConfigError(f"no verdict rule for {type(prediction).__name__}; use Greater, NotWorse or Equivalent")
+    raise _no_rule(prediction)
 
 
 def p_values(prediction: Prediction, paired: Paired) -> tuple[float, float]:
@@ -117,19 +105,24 @@ def p_values(prediction: Prediction, paired: Paired) -> tuple[float, float]:
     """
     match prediction:
         case Greater():
-            return paired.p_t(prediction.by), paired.p_signflip(prediction.by)
+            border = prediction.by
         case NotWorse():
-            return paired.p_t(-prediction.margin), paired.p_signflip(-prediction.margin)
+            border = -prediction.margin
         case Equivalent():
-            m, other = prediction.margin, paired.mirrored
+            m = prediction.margin
             if abs(paired.mean) < m:
                 return (
-                    max(paired.p_t_above(-m), other.p_t_above(-m)),
-                    max(paired.p_signflip_above(-m), other.p_signflip_above(-m)),
+                    max(paired.p_t_above(-m), paired.p_t_below(m)),
+                    max(paired.signflip(-m).above, paired.signflip(m).below),
                 )
-            end = math.copysign(m, paired.mean)
-            return paired.p_t(end), paired.p_signflip(end)
-    raise ConfigError(f"no verdict rule for {type(prediction).__name__}; use Greater, NotWorse or Equivalent")
+            border = math.copysign(m, paired.mean)
+        case _:
+            raise _no_rule(prediction)
+    return paired.p_t(border), paired.signflip(border).two_sided
+
+
+def _no_rule(prediction: Prediction) -> ConfigError:
+    return ConfigError(f"no verdict rule for {type(prediction).__name__}; use Greater, NotWorse or Equivalent")
 
 
 def aa_holds(noise: Paired, prediction: Prediction) -> bool:
@@ -140,173 +133,3 @@ def aa_holds(noise: Paired, prediction: Prediction) -> bool:
     margin: float | None = getattr(prediction, "margin", None)
     size: float = getattr(prediction, "by", 0.0) if margin is None else margin
     return noise.p_t() < AA_ALPHA and abs(noise.mean) > size / 2
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One prediction, judged."""
-
-    prediction: Prediction
-    measure: Measure
-    paired: Paired
-    adjusted: Holm
-    p_t: float
-    p_signflip: float
-    word: str
-    reason: str
-    seeds_needed: int | None
-
-    @property
-    def evidence(self) -> Evidence:
-        return Evidence(self.paired, self.adjusted.level)
-
-    def entry(self) -> dict[str, Any]:
-        """The prediction's entry in verdict.json; an interval without ends (one pair) has nulls."""
-        fields = to_dict(self.prediction)
-        return {
-            "id": self.prediction.id,
-            "kind": fields["part"],
-            "arm": self.prediction.arm,
-            "than": self.prediction.than,
-            "by": fields.get("by"),
-            "margin": fields.get("margin"),
-            "metric": self.prediction.metric,
-            "unit": self.measure.unit,
-            "n": self.paired.n,
-            "estimate": self.paired.mean,
-            "ci95": [end if math.isfinite(end) else None for end in self.evidence.ci95],
-            "p_t": self.p_t,
-            "p_signflip": self.p_signflip,
-            "p_holm": self.adjusted.p,
-            "outcome": self.word,
-            "seeds_needed": self.seeds_needed,
-            "provenance": self.prediction.provenance,
-        }
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """All predictions of a claim, judged; the claim's word is that of its primary one."""
-
-    outcomes: tuple[Outcome, ...]
-    primary: str
-
-    @property
-    def headline(self) -> Outcome:
-        return next(outcome for outcome in self.outcomes if outcome.prediction.id == self.primary)
-
-    @property
-    def word(self) -> str:
-        return self.headline.word
-
-    @property
-    def exit_code(self) -> int:
-        return EXIT_CODES[self.word]
-
-    def entries(self) -> list[dict[str, Any]]:
-        return [outcome.entry() for outcome in self.outcomes]
-
-
-def judge(
-    predictions: Sequence[Prediction],
-    primary: str,
-    results: Results,
-    measures: Mapping[str, Measure],
-    noise: Mapping[str, Paired] | None = None,
-    smoke: bool = False,
-    alpha: float = ALPHA,
-) -> Verdict:
-    """Judge every prediction of a claim on the same replicates.
-
-    results: arm -> replicate -> metric -> value, verdict seeds only.
-    measures: metric -> its unit and direction.
-    noise: prediction id -> A/A differences in its metric; none for arms that read the same weights.
-    Raises ConfigError for an unknown primary, arm or metric, a replicate that one arm lacks, a value not finite.
-    """
-    ids = [prediction.id for prediction in predictions]
-    require(primary in ids, f"primary {primary!r} is no prediction of the claim; {nearest(primary, ids)}")
-    require(len(set(ids)) == len(ids), f"predictions {ids!r}: two have the same id")
-    pairs = [pair(prediction, results, measures) for prediction in predictions]
-    tests = [p_values(prediction, paired) for prediction, paired in zip(predictions, pairs)]
-    adjusted = holm([max(both) for both in tests], alpha)
-    outcomes = []
-    for prediction, paired, (p_t, p_signflip), step in zip(predictions, pairs, tests, adjusted):
-        word, reason = _word(prediction, Evidence(paired, step.level), (noise or {}).get(prediction.id), smoke)
-        needed = _seeds_needed(prediction, paired, len(predictions), alpha) if word == UNDECIDED else None
-        measure = measures[prediction.metric]
-        outcomes.append(Outcome(prediction, measure, paired, step, p_t, p_signflip, word, reason, needed))
-    return Verdict(tuple(outcomes), primary)
-
-
-def pair(prediction: Prediction, results: Results, measures: Mapping[str, Measure]) -> Paired:
-    """The paired differences of one prediction, in the order of the replicates of its arm."""
-    name, metric = f"prediction {prediction.id!r}", prediction.metric
-    require(metric in measures, f"{name}: unknown metric {metric!r}; {nearest(metric, measures)}")
-    for arm in (prediction.arm, prediction.than):
-        require(arm in results, f"{name}: no results of arm {arm!r}; {nearest(arm, results)}")
-    ours, theirs = results[prediction.arm], results[prediction.than]
-    alone = sorted(set(ours) ^ set(theirs))
-    require(
-        not alone,
-        f"{name}: {len(ours)} results of {prediction.arm!r} against {len(theirs)} of {prediction.than!r}; "
-        f"replicates {alone} have no partner: finish the missing cells, pairs are never dropped",
-    )
-    values = [
-        (
-            _value(ours[replicate], metric, prediction.arm, replicate),
-            _value(theirs[replicate], metric, prediction.than, replicate),
-        )
-        for replicate in ours
-    ]
-    return Paired.of([a for a, _ in values], [b for _, b in values], measures[metric].lower_is_better)
-
-
-def _value(metrics: Mapping[str, float], metric: str, arm: str, replicate: int) -> float:
-    require(
-        metric in metrics,
-        f"arm {arm!r}, replicate {replicate}: the cell has no metric {metric!r}; {nearest(metric, metrics)}",
-    )
-    value = metrics[metric]
-    require(
-        math.isfinite(value),
-        f"arm {arm!r}, replicate {replicate}: {metric} = {value}, expected a finite number; a diverged run counts as "
-        "ln(vocabulary) or chance accuracy",
-    )
-    return value
-
-
-def _word(prediction: Prediction, evidence: Evidence, noise: Paired | None, smoke: bool) -> tuple[str, str]:
-    """(outcome, why in a sentence)."""
-    if smoke:
-        return UNDECIDED_SMOKE, "a smoke run is too short for a verdict"
-    word = outcome(prediction, evidence)
-    if word != UNDECIDED and noise is not None and aa_holds(noise, prediction):
-        return UNDECIDED, (
-            f"held: two runs of the same arm differ by {noise.mean:+.3g} on average (p = {noise.p_t():.2g}), "
-            "which is no chance and not small against the margin"
-        )
-    low, high = evidence.ci95
-    interval = f"the adjusted 95 % interval [{low:.4g}, {high:.4g}]"
-    if word != UNDECIDED:
-        return word, f"{interval} and the sign-flip test agree"
-    p_t, p_signflip = p_values(prediction, evidence.paired)
-    if p_t <= evidence.level < p_signflip:
-        return word, f"{interval} decides, the sign-flip test (p = {p_signflip:.2g}) does not"
-    if p_signflip <= evidence.level < p_t:
-        return word, f"the sign-flip test decides, {interval} does not"
-    return word, f"{interval} reaches over the border"
-
-
-def _seeds_needed(prediction: Prediction, paired: Paired, comparisons: int, alpha: float) -> int | None:
-    """Pairs that would decide at the observed sd with power 0.8, none without a variance to go by.
-
-    For a margin m: were the arms equal (NotWorse, Equivalent), or m beyond the predicted size (Greater). A Greater
-    without a margin: were the estimate the truth.
-    """
-    if paired.n < 2 or paired.sd == 0:
-        return None
-    margin = getattr(prediction, "margin", None)
-    if isinstance(prediction, Equivalent):
-        return power.seeds_for_equivalence(prediction.margin, paired.sd, comparisons, alpha)
-    effect = abs(paired.mean - getattr(prediction, "by", 0.0)) if margin is None else margin
-    return power.seeds_for_effect(effect, paired.sd, comparisons, alpha) if effect > 0 else None

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import platformdirs
+import psutil
 
 from paribus.core.config import digest, to_dict
 from paribus.core.errors import CorpusError
@@ -29,7 +30,7 @@ from paribus.text.split import SPLITS, split_of
 PACK = struct.Struct("=32s32sqqB")
 ROW = np.dtype([("name", ">u8", 4), ("content", ">u8", 4), ("start", "i8"), ("size", "i8"), ("split", "u1")])
 SAMPLE = 1_000_000  # bytes shown to zlib
-STALE = 86_400  # seconds after which an unfinished preparation is taken for abandoned
+STALE = 86_400  # seconds after which another machine's unfinished preparation is taken for abandoned
 
 
 def prepare(corpus: Corpus, folder: Path | None = None) -> Prepared:
@@ -65,7 +66,7 @@ def prepare(corpus: Corpus, folder: Path | None = None) -> Prepared:
 @contextlib.contextmanager
 def _workshop(root: Path) -> Iterator[Path]:
     """A folder for unfinished work, gone at the end whatever happens."""
-    path = root / f".preparing-{os.getpid()}-{secrets.token_hex(4)}"
+    path = root / f".preparing-{platform.node()}~{os.getpid()}~{secrets.token_hex(4)}"
     path.mkdir()
     try:
         yield path
@@ -74,10 +75,12 @@ def _workshop(root: Path) -> Iterator[Path]:
 
 
 def _sweep(root: Path) -> None:
-    """Remove what a killed process left."""
+    """Remove what killed processes left: those of this machine at once, those of others after a day."""
     for path in root.glob(".preparing-*"):
-        with contextlib.suppress(OSError):
-            if time.time() - path.stat().st_mtime > STALE:
+        host, _, owner = path.name.removeprefix(".preparing-").partition("~")
+        with contextlib.suppress(OSError, ValueError):
+            dead = host == platform.node() and not psutil.pid_exists(int(owner.partition("~")[0]))
+            if dead or time.time() - path.stat().st_mtime > STALE:
                 shutil.rmtree(path, ignore_errors=True)
 
 
@@ -124,13 +127,13 @@ def _describe(corpus: Corpus, index: npt.NDArray[Any]) -> dict[str, Any]:
 
 
 def _write(built: Path, spool: Path, index: npt.NDArray[Any], manifest: dict[str, Any]) -> None:
-    text = np.memmap(spool, dtype=np.uint8, mode="r")
     for k, split in enumerate(SPLITS):
         rows = index[index["split"] == k]
         total = hashlib.sha256()
-        with (built / f"{split}.bin").open("wb") as out:
+        with spool.open("rb") as text, (built / f"{split}.bin").open("wb") as out:
             for start, size in zip(rows["start"].tolist(), rows["size"].tolist()):
-                data = text[start : start + size].tobytes() + bytes([SEPARATOR])
+                text.seek(start)
+                data = text.read(size) + bytes([SEPARATOR])
                 out.write(data)
                 total.update(data)
         manifest["splits"][split]["sha256"] = total.hexdigest()

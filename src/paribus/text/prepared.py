@@ -79,8 +79,9 @@ class Prepared(NamedTuple):
         """Whether every byte is what the manifest says: reads it all, where `open` looks at sizes only."""
         for name in SPLITS:
             data, offsets = self.split(name), self.offsets(name)
-            if hashlib.sha256(data.data).hexdigest() != self.manifest["splits"][name]["sha256"]:
-                return False
+            with (self.path / f"{name}.bin").open("rb") as stream:
+                if hashlib.file_digest(stream, "sha256").hexdigest() != self.manifest["splits"][name]["sha256"]:
+                    return False
             if offsets[0] != 0 or (np.diff(offsets) < 1).any() or (data[offsets[1:] - 1] != SEPARATOR).any():
                 return False
         return True

@@ -1,0 +1,93 @@
+"""Which program computes an attention: the dense reference, or a fused kernel where the parts allow it.
+
+The choice depends on the parts and the shape only, never on a measurement, so that a cell gives the same bits each
+time; `Choice.why` says why, and reports print it. Materialised scores win at short lengths on a CPU (benchmarks/).
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from paribus.attention.attend import attend
+from paribus.normalizers.base import Normalizer
+from paribus.normalizers.softmax import Softmax
+from paribus.positions.base import Piece, Position
+
+# Up to here a CPU computes materialised scores faster than its fused kernel, forward and backward.
+DENSE_UP_TO = 256
+
+
+class Choice(NamedTuple):
+    fused: bool
+    why: str
+
+
+def choose(normalizer: Normalizer, position: Position, has_bias: bool, n_keys: int, device_type: str) -> Choice:
+    """Fused only where it computes the same function, and where it is faster."""
+    if not isinstance(normalizer, Softmax):
+        return Choice(False, f"dense: the fused kernel knows softmax only, not {type(normalizer).__name__}")
+    if not position.separable:
+        return Choice(False, f"dense: {type(position).__name__} scores near and far pairs with different rotations")
+    if has_bias:
+        return Choice(False, "dense: additive bias")
+    if device_type == "cpu" and n_keys <= DENSE_UP_TO:
+        return Choice(False, f"dense: {n_keys} keys are few enough for materialised scores to be faster on a CPU")
+    return Choice(True, "fused: softmax over one rotation")
+
+
+def fused(q: Tensor, k: Tensor, v: Tensor, *, scale: float, mask: Tensor | None, causal: bool) -> Tensor:
+    """`attend` of one piece by torch's scaled_dot_product_attention; rows that see nothing give zeros.
+
+    `causal` is the plain causal mask of equally many queries and keys, and excludes `mask`.
+    """
+    grouped = k.shape[1] != q.shape[1]
+    if causal:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=grouped)
+    if mask is None:
+        return F.scaled_dot_product_attention(q, k, v, scale=scale, enable_gqa=grouped)
+    visible = mask.any(dim=-1, keepdim=True)
+    # A row that sees nothing is shown everything and zeroed afterwards: no NaN in value or gradient.
+    out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask | ~visible, scale=scale, enable_gqa=grouped)
+    return out.masked_fill(~visible, 0.0)
+
+
+def run(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    position: Position,
+    q_positions: Tensor,
+    k_positions: Tensor,
+    keys_rotated: bool,
+    scale: float,
+    normalizer: Normalizer,
+    mask: Tensor | None,
+    causal: bool,
+    plain_causal: bool,
+) -> Tensor:
+    """Attention of q over k and v with everything that the parts ask for.
+
+    mask: boolean, broadcastable to the scores, or None where every pair is seen or `plain_causal` holds.
+    causal: no query sees a later key. plain_causal: the mask is exactly the causal one over the same tokens.
+    keys_rotated: k comes from a cache of rotated keys.
+    """
+    bias = position.bias(q.shape[1], q_positions, k_positions)
+    choice = choose(normalizer, position, bias is not None, k.shape[2], q.device.type)
+    if choice.fused or keys_rotated:
+        rotated_q = position.rotate(q, q_positions)
+        rotated_k = k if keys_rotated else position.rotate(k, k_positions)
+        if choice.fused:
+            return fused(rotated_q, rotated_k, v, scale=scale, mask=mask, causal=plain_causal)
+        pieces = [Piece(rotated_q, rotated_k, None)]
+    else:
+        pieces = position.pieces(q, k, q_positions, k_positions, causal)
+    distance = None
+    if len(pieces) > 1:
+        distance = (q_positions[:, :, None] - k_positions[:, None, :])[:, None]
+    if plain_causal:
+        n = q.shape[2]
+        mask = torch.ones(n, n, dtype=torch.bool, device=q.device).tril()
+    return attend(pieces, v, scale=scale, normalizer=normalizer, mask=mask, distance=distance, bias=bias)

@@ -1,0 +1,188 @@
+"""Grouped-query attention: n_heads query heads share n_kv_heads key and value heads.
+
+    o = W_o concat_h attend(W_q^h x, W_k^g x, W_v^g x),  g = group of h
+
+n_kv_heads = n_heads is multi-head attention, 1 is multi-query attention. Position, scale, normalizer and mask are
+parts: any of them may be exchanged, before or after training.
+"""
+
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from paribus.attention import backends
+from paribus.attention.caches import KeyValueCache, RawKeys, RotatedKeys
+from paribus.attention.masks.base import Mask
+from paribus.attention.masks.causal import Causal
+from paribus.attention.scales.base import Scale
+from paribus.attention.scales.inverse_sqrt import InverseSqrt
+from paribus.core.config import require
+from paribus.core.errors import InputError
+from paribus.layers.linear import Linear
+from paribus.layers.mixer import Mixer, MixerConfig
+from paribus.layers.width import width
+from paribus.normalizers.base import Normalizer
+from paribus.normalizers.softmax import Softmax
+from paribus.positions.base import Position
+from paribus.positions.rotary import Rotary
+from paribus.theory import flops, memory
+
+
+class GroupedQuery(Mixer):
+    class Config(MixerConfig):
+        source: ClassVar[str] = "Ainslie et al., GQA, arXiv:2305.13245; Shazeer, Fast Transformer Decoding, 1911.02150"
+        n_heads: int
+        n_kv_heads: int | None = None  # None: n_heads, which is multi-head attention
+        head_dim: int | None = None  # None: d_model / n_heads
+        position: Position = Rotary()
+        scale: Scale = InverseSqrt()
+        normalizer: Normalizer = Softmax()
+        mask: Mask = Causal()
+
+        def check(self) -> None:
+            require(self.n_heads >= 1, f"n_heads = {self.n_heads}: expected at least 1")
+            require(
+                self.kv_heads >= 1 and self.n_heads % self.kv_heads == 0,
+                f"n_heads ({self.n_heads}) must be divisible by n_kv_heads ({self.n_kv_heads})",
+            )
+            if self.d_model is not None and self.head_dim is None:
+                require(
+                    self.d_model % self.n_heads == 0,
+                    f"d_model ({self.d_model}) must be divisible by n_heads ({self.n_heads}), or give head_dim",
+                )
+            self.mask.check_heads(self.n_heads)
+            if not self.position.sees_order:
+                require(
+                    self.mask.causal,
+                    f"{type(self.position).__name__} under {type(self.mask).__name__} cannot tell the order of the "
+                    "tokens: use a causal mask or a position code",
+                )
+
+        @property
+        def kv_heads(self) -> int:
+            return self.n_heads if self.n_kv_heads is None else self.n_kv_heads
+
+        @property
+        def d_head(self) -> int:
+            return width(self) // self.n_heads if self.head_dim is None else self.head_dim
+
+        @property
+        def causal(self) -> bool:
+            return self.mask.causal
+
+        def build(self) -> "GroupedQuery":
+            return GroupedQuery(self)
+
+        def n_parameters(self) -> int:
+            return 2 * width(self) * self.d_head * (self.n_heads + self.kv_heads)
+
+        def flops(self, length: int, causal: bool = False) -> int:
+            d, heads = self.d_head, self.n_heads
+            projections = flops.linear(length, width(self), d * (2 * heads + 2 * self.kv_heads))
+            return projections + flops.attention(length, length, heads, d, d, causal=causal)
+
+        def state_bytes(self, length: int, bytes_each: int = 4) -> int:
+            return memory.kv_cache_bytes(length, self.kv_heads, self.d_head, bytes_each)
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        d_model, d_head = width(config), config.d_head
+        self.query = Linear(d_model, config.n_heads * d_head)
+        self.key = Linear(d_model, config.kv_heads * d_head)
+        self.value = Linear(d_model, config.kv_heads * d_head)
+        self.out = Linear(config.n_heads * d_head, d_model, gain=config.residual_gain)
+
+    def forward(self, x: Tensor, positions: Tensor, mask: Mask | None = None) -> Tensor:
+        """x (batch, length, d_model); `mask` narrows the layer's own mask (padding, documents)."""
+        q, k, v = self._project(x)
+        indices = torch.arange(x.shape[1], device=x.device)
+        seen = self._visible(x.shape[0], indices, indices, mask)
+        q, k, scale = self.config.scale(q, k, seen.count)
+        return self._attend(q, k, v, positions, positions, seen, scale, keys_rotated=False)
+
+    def start(self, batch: int, capacity: int, dtype: torch.dtype, device: torch.device) -> KeyValueCache:
+        config = self.config
+        if not config.causal:
+            raise InputError(
+                f"a layer with the mask {type(config.mask).__name__} sees later tokens and cannot generate: "
+                "use a causal mask in every layer and head"
+            )
+        kind = RotatedKeys if config.position.separable else RawKeys
+        return kind(batch, config.kv_heads, capacity, config.d_head, dtype, device)
+
+    def prefill(self, x: Tensor, positions: Tensor, state: Any, mask: Mask | None = None) -> tuple[Tensor, Any]:
+        position = self.config.position
+        if not isinstance(state, RotatedKeys if position.separable else RawKeys):
+            raise InputError(
+                f"{type(position).__name__} cannot read a {type(state).__name__} cache: start a cache with this layer"
+            )
+        q, k, v = self._project(x)
+        k_indices = torch.arange(state.length + x.shape[1], device=x.device)
+        seen = self._visible(x.shape[0], k_indices[state.length :], k_indices, mask)
+        q, k, scale = self.config.scale(q, k, seen.count)  # a key is changed by itself alone, so it is stored changed
+        if state.rotated:
+            k = position.rotate(k, positions)
+        keys, values, k_positions = state.append(k, v, positions)
+        return self._attend(q, keys, values, positions, k_positions, seen, scale, keys_rotated=state.rotated), state
+
+    def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        d_head = self.config.d_head
+
+        def heads(y: Tensor) -> Tensor:
+            return y.unflatten(-1, (-1, d_head)).transpose(1, 2)
+
+        return heads(self.query(x)), heads(self.key(x)), heads(self.value(x))
+
+    def _visible(self, batch: int, q_indices: Tensor, k_indices: Tensor, extra: Mask | None) -> "_Visible":
+        whole = self.config.mask if extra is None else self.config.mask & extra
+        plain_causal = isinstance(whole, Causal) and len(q_indices) == len(k_indices)
+        mask = None if plain_causal else whole.dense(batch, self.config.n_heads, q_indices, k_indices)
+        count = None
+        if self.config.scale.counts_keys:
+            count = (q_indices + 1)[None, None] if mask is None else mask.sum(dim=-1)
+        return _Visible(mask, count, whole.causal, plain_causal)
+
+    def _attend(
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        q_positions: Tensor,
+        k_positions: Tensor,
+        seen: "_Visible",
+        scale: float,
+        keys_rotated: bool,
+    ) -> Tensor:
+        y = backends.run(
+            q,
+            k,
+            v,
+            position=self.config.position,
+            q_positions=q_positions,
+            k_positions=k_positions,
+            keys_rotated=keys_rotated,
+            scale=scale,
+            normalizer=self.config.normalizer,
+            mask=seen.mask,
+            causal=seen.causal,
+            plain_causal=seen.plain_causal,
+        )
+        return self.out(y.transpose(1, 2).flatten(2))
+
+
+class _Visible(NamedTuple):
+    """Which keys the queries of one call see."""
+
+    mask: Tensor | None  # boolean, broadcastable to the scores; None under the plain causal mask
+    count: Tensor | None  # keys that each query sees, where the scale asks for it
+    causal: bool  # no query sees a later key
+    plain_causal: bool  # exactly the causal mask over the same tokens
+
+
+GroupedQuery.Config.examples = (
+    GroupedQuery.Config(d_model=24, n_heads=4),
+    GroupedQuery.Config(d_model=24, n_heads=4, n_kv_heads=2, head_dim=10),
+    GroupedQuery.Config(d_model=24, n_heads=4, n_kv_heads=1),
+)

@@ -1,0 +1,41 @@
+"""Contract of the family: mask(b, h, q_idx, kv_idx) -> bool tensor, True = may see; combined with & and |.
+
+Indices are places in the sequence, counted from its first token, also when a cache holds the earlier ones. The
+signature is FlexAttention's `mask_mod`, so that one mask serves the dense reference and fused kernels.
+"""
+
+from abc import ABC, abstractmethod
+import torch
+from torch import Tensor
+
+from paribus.core.config import Part
+
+
+class Mask(Part, ABC):
+    @abstractmethod
+    def __call__(self, b: Tensor, h: Tensor, q_idx: Tensor, kv_idx: Tensor) -> Tensor: ...
+
+    @property
+    @abstractmethod
+    def causal(self) -> bool:
+        """True when no query sees a later key."""
+
+    def __and__(self, other: "Mask") -> "Mask":
+        from paribus.attention.masks.combine import And
+
+        return And(left=self, right=other)
+
+    def __or__(self, other: "Mask") -> "Mask":
+        from paribus.attention.masks.combine import Or
+
+        return Or(left=self, right=other)
+
+    def check_heads(self, n_heads: int) -> None:
+        """Raise ConfigError when the mask cannot serve that many heads."""
+
+    def dense(self, batch: int, heads: int, q_idx: Tensor, kv_idx: Tensor) -> Tensor:
+        """Boolean (batch or 1, heads or 1, n_queries, n_keys), for attention scores to broadcast with."""
+        device = q_idx.device
+        b = torch.arange(batch, device=device)[:, None, None, None]
+        h = torch.arange(heads, device=device)[None, :, None, None]
+        return self(b, h, q_idx[None, None, :, None], kv_idx[None, None, None, :])

@@ -1,0 +1,23 @@
+"""Padding: only keys with `valid` (batch, length) True are seen. A row that sees nothing attends to nothing: zeros."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from paribus.attention.masks.base import Mask
+
+
+class Visible(Mask):
+    source: ClassVar[str] = "Vaswani et al., Attention Is All You Need, arXiv:1706.03762"
+    valid: Any  # bool (batch, length), a tensor or nested tuples
+
+    def __call__(self, b: Tensor, h: Tensor, q_idx: Tensor, kv_idx: Tensor) -> Tensor:
+        return torch.as_tensor(self.valid, device=kv_idx.device)[b, kv_idx]
+
+    @property
+    def causal(self) -> bool:
+        return False
+
+
+Visible.examples = (Visible(valid=((False, False, True, True, True, True, True),)),)

@@ -1,0 +1,1 @@
+"""What multiplies the scores, and what is normalised before them."""

@@ -1,0 +1,118 @@
+"""What `check` and `compare` share: from a word on the command line to a verdict and its report."""
+
+import json as json_module
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from paribus.cli.plan_view import plan_json, plan_table
+from paribus.cli.progress import Display
+from paribus.core.errors import ConfigError, Interrupted
+from paribus.lab.cell import Environment
+from paribus.lab.claim import Profile, Trained
+from paribus.lab.estimate import check_room, estimate
+from paribus.lab.executors.local import LocalExecutor
+from paribus.lab.folder import RunFolder
+from paribus.lab.load import load
+from paribus.lab.plan import Plan, make_plan
+from paribus.lab.plan import plan_json as plan_text
+from paribus.lab.report.write import write_report
+from paribus.lab.run import Run
+
+THREADS = 1  # per worker: two one-thread processes beat one two-thread process
+
+
+def conduct(
+    word: str, profile_name: str, seeds: int | None, jobs: int | None, out: Path | None, only_plan: bool, as_json: bool
+) -> int:
+    """Plan and run a claim; the exit code of its verdict."""
+    console = Console(stderr=as_json, highlight=False)
+    plan, data = prepare(word, profile_name, seeds, console)
+    jobs = workers(plan.profile, jobs)
+    cost = estimate(plan, jobs)
+    folder = out or Path("paribus-runs") / f"{plan.name}-{plan.profile_name}-{plan.digest[:8]}"
+    if only_plan:
+        if as_json:
+            print_json(plan_json(plan, cost, jobs, folder))
+        else:
+            plan_table(console, plan, cost, jobs, folder)
+        return 0
+    check_room(cost, jobs, folder)
+    console.print(f"[bold]{plan.claim.title or plan.name}[/bold]: {plan.claim.statement}")
+    settings = {
+        "claim": word if not word.endswith(".py") else str(Path(word).resolve()),
+        "profile": profile_name,
+        "seeds": seeds,
+        "threads": plan.environment.threads,
+        "device": plan.profile.device,
+        "folder": str(folder.resolve()),
+        "data": None if data is None else str(data),
+    }
+    executor = LocalExecutor(jobs, settings)
+    with RunFolder(folder).opened(plan_text(plan)) as run_folder:
+        try:
+            with Display(console, cost) as display:
+                record = Run(plan, run_folder, executor, display.watch).carry_out()
+        except KeyboardInterrupt as error:
+            raise Interrupted(
+                f"interrupted; finished cells are kept in {folder}, and the same command goes on from them"
+            ) from error
+        finally:
+            executor.close()
+        verdict = record.verdict_json()
+        run_folder.write("verdict.json", json_module.dumps(verdict, indent=1, ensure_ascii=False) + "\n")
+        report = write_report(record)
+    if as_json:
+        print_json(verdict)
+    for outcome in record.verdict.outcomes:
+        low, high = outcome.evidence.ci95
+        console.print(
+            f"  {outcome.word:<12} {outcome.prediction.sentence(outcome.measure.unit)}: "
+            f"{outcome.paired.mean:+.4f} [{low:+.4f}, {high:+.4f}]",
+            soft_wrap=True,
+        )
+    console.print(f"[bold]verdict: {record.verdict.word}[/bold]   report: {report}", soft_wrap=True)
+    return record.verdict.exit_code
+
+
+def prepare(word: str, profile_name: str, seeds: int | None, console: Console) -> tuple[Plan, Path | None]:
+    """Load the claim, read its corpus, solve its sizes: the plan, and where workers find the data."""
+    name, claim = load(word)
+    profile = claim.profile(profile_name)
+    environment = environment_of(profile)
+    manifest: dict[str, Any] = {}
+    path: Path | None = None
+    if isinstance(claim.task, Trained):
+        with console.status("reading the data"):
+            stream = claim.task.data.prepare()
+        manifest, path = stream.manifest, stream.path
+    return make_plan(claim, name, profile_name, environment, manifest, seeds), path
+
+
+def environment_of(profile: Profile) -> Environment:
+    import torch
+
+    if profile.device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("this profile needs a CUDA GPU and torch sees none: take another --profile")
+    torch.set_num_threads(THREADS)
+    return Environment.here(profile.device, THREADS)
+
+
+def workers(profile: Profile, jobs: int | None) -> int:
+    """How many processes: what was asked for, or one per core or GPU."""
+    if jobs is not None:
+        if jobs < 1:
+            raise ConfigError(f"--jobs {jobs}: expected at least 1")
+        return jobs
+    if profile.device == "cuda":
+        import torch
+
+        return torch.cuda.device_count()
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def print_json(value: dict[str, Any]) -> None:
+    sys.stdout.write(json_module.dumps(value, indent=1, ensure_ascii=False) + "\n")

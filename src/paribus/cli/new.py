@@ -1,0 +1,5 @@
+"""`paribus new claim NAME`: a claim to start from."""
+
+
+def new() -> None:
+    """Write a commented claim."""

@@ -1,0 +1,80 @@
+"""The unit of work: one training, or one reading of trained weights. Its digest names its results for ever.
+
+The digest covers everything that the numbers depend on: the config, the data by content, recipe, rate, steps, seed,
+the revision of every part used and of the engine, torch's version, dtype, threads and device kind. The same cell is
+never computed twice, and a fixed bug never reuses old numbers.
+"""
+
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import torch
+
+from paribus.core.config import digest, revisions, to_dict
+
+# Raised when the loop, the evaluation, the models or attention engine change numbers (tests/test_revisions.py).
+ENGINE_REVISION = 1
+
+Kind = Literal["train", "read", "measure"]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What the bits of a result depend on, besides the cell itself."""
+
+    torch: str
+    device: str
+    threads: int
+
+    @staticmethod
+    def here(device: str, threads: int) -> "Environment":
+        kind = device if device == "cpu" else torch.cuda.get_device_name()
+        return Environment(torch=torch.__version__, device=kind, threads=threads)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """kind "train": train `config`; "read": measure the weights of `weights` with `config`; "measure": no training."""
+
+    kind: Kind
+    arm: str
+    phase: str  # "tune", "verdict" or "aa"; not part of the digest
+    config: Any
+    task: dict[str, Any]  # what the numbers depend on besides the config, in JSON form
+    revisions: dict[str, int]
+    replicate: int
+    environment: Environment
+    learning_rate: float | None = None
+    steps: int | None = None
+    perturbed: bool = False  # the A/A arm: weights times 1 + 1e-6 noise
+    weights: "Cell | None" = None  # whose trained weights are read or trained further
+    cost: float = 0.0  # FLOPs, for progress; not part of the digest
+
+    @cached_property
+    def digest(self) -> str:
+        return digest(self.described())[:32]
+
+    def described(self) -> dict[str, Any]:
+        """The JSON form that is hashed."""
+        return {
+            "kind": self.kind,
+            "config": to_dict(self.config),
+            "task": self.task,
+            "revisions": self.revisions,
+            "engine": ENGINE_REVISION,
+            "replicate": self.replicate,
+            "environment": asdict(self.environment),
+            "learning_rate": self.learning_rate,
+            "steps": self.steps,
+            "perturbed": self.perturbed,
+            "weights": None if self.weights is None else self.weights.digest,
+        }
+
+
+def revisions_of(*parts: Any) -> dict[str, int]:
+    """Part -> revision over everything that a cell uses."""
+    merged: dict[str, int] = {}
+    for part in parts:
+        merged |= revisions(part)
+    return dict(sorted(merged.items()))

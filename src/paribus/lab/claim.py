@@ -1,0 +1,174 @@
+"""What a claim is: a statement, its arms, the task they share, and predictions written before the first run.
+
+Building one touches no file, tensor or random number; `paribus check` does the rest.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+from paribus.core.config import Part, require
+from paribus.core.errors import ConfigError, nearest
+from paribus.data.source import Source
+from paribus.evaluation.base import Metric
+from paribus.lab.predictions import Prediction
+from paribus.training.budget import Contract
+from paribus.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One of the things compared.
+
+    reads: the arm whose trained weights this one reads with its own config (other positions, another scale): nothing is
+    trained. starts_from: the arm whose trained weights this one is trained further from.
+    """
+
+    name: str
+    config: Any
+    reads: str | None = None
+    starts_from: str | None = None
+
+    def __post_init__(self) -> None:
+        require(
+            self.reads is None or self.starts_from is None,
+            f"arm {self.name!r} both reads {self.reads!r} and starts from {self.starts_from!r}: choose one",
+        )
+
+
+class Trained(Part):
+    """Every arm is trained on the same batches under an equal budget; the unit is a seed."""
+
+    data: Source
+    train_length: int
+    metric: Metric
+    recipe: Recipe = Recipe()
+    match: Contract = "parameters"  # what d_ff is solved for; arms that only read are not matched
+
+    def check(self) -> None:
+        require(self.train_length >= 1, f"train_length = {self.train_length}: expected at least 1 token")
+
+
+class Measured(Part):
+    """Nothing is trained: measure(config, replicate) -> {metric: value} for every arm; the unit is a replicate."""
+
+    measure: Callable[[Any, int], Mapping[str, float]]
+    unit: str  # what a replicate is: a document, a draw, a prompt
+    units: dict[str, str]  # metric -> unit of its values
+    lower_is_better: tuple[str, ...] = ()
+
+    def check(self) -> None:
+        require(len(self.units) > 0, "units = {}: name at least one metric and its unit")
+
+
+class Budget(Part):
+    """How much one run may spend."""
+
+    tokens: int
+
+    def check(self) -> None:
+        require(self.tokens >= 1, f"tokens = {self.tokens}: expected at least 1")
+
+
+class Profile(Part):
+    """How a claim is run at one size: budget, seeds, rates, margins."""
+
+    budget: Budget | None = None  # None for measured tasks
+    seeds: tuple[int, ...]
+    # One rate is taken as it is, and the report says that it was not searched; several are searched for each arm.
+    learning_rates: tuple[float, ...] = ()
+    tuning_seeds: tuple[int, ...] = (1001, 1002)
+    tuning_fraction: float = 1.0  # share of the budget that a tuning run gets
+    margins: dict[str, float] = field(default_factory=dict)  # prediction id -> margin at this size
+    # prediction id -> standard deviation of the paired difference, as far as it is known before the run
+    expected_sd: dict[str, float] = field(default_factory=dict)
+    device: Literal["cpu", "cuda"] = "cpu"
+    note: str = ""  # where the rate or the expected sd come from
+
+    def check(self) -> None:
+        require(len(self.seeds) >= 1, "seeds = (): expected at least one")
+        require(len(set(self.seeds)) == len(self.seeds), f"seeds = {self.seeds}: the same seed twice")
+        require(
+            not set(self.seeds) & set(self.tuning_seeds),
+            "tuning seeds and verdict seeds overlap: a verdict needs fresh seeds",
+        )
+        require(all(rate > 0 for rate in self.learning_rates), f"learning_rates = {self.learning_rates}: not positive")
+        require(0 < self.tuning_fraction <= 1, f"tuning_fraction = {self.tuning_fraction}: expected a share in (0, 1]")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A falsifiable statement with everything that its re-check needs."""
+
+    statement: str
+    source: str
+    arms: tuple[Arm, ...] | list[Arm]
+    task: Trained | Measured
+    profiles: Mapping[str, Profile]
+    primary: str
+    predicts: tuple[Prediction, ...] | list[Prediction]
+    version: int = 1
+    title: str = ""  # a short name for headlines
+    notes: str = ""  # what a reader of the report should know: scale, confounders, where the post is wrong
+
+    def __post_init__(self) -> None:
+        names = [arm.name for arm in self.arms]
+        require(len(names) > 0, "arms = []: expected at least one arm")
+        require(len(set(names)) == len(names), f"two arms of one name among {', '.join(names)}")
+        by_name = {arm.name: arm for arm in self.arms}
+        for arm in self.arms:
+            for role, other in (("reads", arm.reads), ("starts_from", arm.starts_from)):
+                if other is None:
+                    continue
+                require(other in by_name, f"arm {arm.name!r} {role} {other!r}, which is no arm; {nearest(other, names)}")
+                require(
+                    by_name[other].reads is None and by_name[other].starts_from is None,
+                    f"arm {arm.name!r} {role} {other!r}, which is not trained from scratch itself",
+                )
+        ids = [prediction.id for prediction in self.predicts]
+        require(len(ids) > 0, "predicts = []: a claim must be able to fail")
+        require(len(set(ids)) == len(ids), f"two predictions of one id among {', '.join(ids)}")
+        require(self.primary in ids, f"primary = {self.primary!r} is no prediction; {nearest(self.primary, ids)}")
+        known = self.task.metric.names() if isinstance(self.task, Trained) else tuple(self.task.units)
+        for prediction in self.predicts:
+            for name in (prediction.arm, prediction.than):
+                require(name in by_name, f"prediction {prediction.id!r}: no arm {name!r}; {nearest(name, names)}")
+            require(
+                prediction.metric in known,
+                f"prediction {prediction.id!r}: no metric {prediction.metric!r}; {nearest(prediction.metric, known)}",
+            )
+        require(len(self.profiles) > 0, "profiles = {}: expected at least one")
+        for name, profile in self.profiles.items():
+            for given in (*profile.margins, *profile.expected_sd):
+                require(given in ids, f"profile {name!r}: no prediction {given!r}; {nearest(given, ids)}")
+            if isinstance(self.task, Trained):
+                require(
+                    profile.budget is not None and len(profile.learning_rates) > 0,
+                    f"profile {name!r} of a trained claim needs a budget and at least one learning rate",
+                )
+
+    def arm(self, name: str) -> Arm:
+        return next(arm for arm in self.arms if arm.name == name)
+
+    def profile(self, name: str) -> Profile:
+        if name not in self.profiles:
+            raise ConfigError(f"this claim has no profile {name!r}; it has {', '.join(self.profiles)}")
+        return self.profiles[name]
+
+    def trained_arms(self) -> list[Arm]:
+        return [arm for arm in self.arms if arm.reads is None]
+
+    def weights_of(self, arm: Arm) -> str:
+        """The name of the arm that is trained so that this one can be read."""
+        return arm.reads if arm.reads is not None else arm.name
+
+
+def defined_in(module: Any) -> Claim:
+    """The claim of a module: its attribute `claim`."""
+    claim = getattr(module, "claim", None)
+    if isinstance(claim, Claim):
+        return claim
+    found = [name for name, value in inspect.getmembers(module) if isinstance(value, Claim)]
+    hint = f"it has {', '.join(found)}: rename one to `claim`" if found else "write `claim = Claim(...)`"
+    raise ConfigError(f"{getattr(module, '__file__', module)} has no `claim`: {hint}")

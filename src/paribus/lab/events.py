@@ -1,0 +1,52 @@
+"""The events of one training as JSON lines, cut back to the last checkpoint when a run goes on."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, TextIO
+
+from paribus.training.loop import Journal
+
+
+class EventFile(Journal):
+    """Appends to a file; `tell` also hears every event, for progress."""
+
+    def __init__(self, path: Path, tell: Any) -> None:
+        self.path, self.tell = path, tell
+        self.file: TextIO | None = None
+
+    def event(self, event: dict[str, Any]) -> None:
+        assert self.file is not None
+        self.file.write(json.dumps(event) + "\n")
+        self.tell(event)
+
+    def rewind(self, step: int) -> None:
+        lines = read_lines(self.path)[:step]
+        if len(lines) < step:
+            raise ValueError(f"{self.path} has {len(lines)} events where the checkpoint has {step} steps")
+        self.close()
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.file = open(self.path, "w", encoding="utf-8")  # noqa: SIM115  (closed by close)
+        self.file.writelines(lines)
+
+    def flush(self) -> None:
+        assert self.file is not None
+        self.file.flush()
+        os.fsync(self.file.fileno())
+
+    def close(self) -> None:
+        if self.file is not None:
+            self.file.close()
+            self.file = None
+
+
+def read_lines(path: Path) -> list[str]:
+    """The whole lines of a file; a last line without its end was being written when the process died."""
+    if not path.exists():
+        return []
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return [line for line in file if line.endswith("\n")]
+
+
+def read_events(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in read_lines(path)]

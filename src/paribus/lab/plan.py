@@ -1,0 +1,283 @@
+"""From a claim and a profile to cells with prices: everything that is decided before anything is spent.
+
+Stages: a rate is chosen for every arm trained from scratch (tuning seeds, dev split), then for arms that start from
+others' weights, then all arms are trained on fresh verdict seeds and read on the test split.
+"""
+
+import hashlib
+import inspect
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from paribus.core.config import canonical_json, digest, to_dict
+from paribus.core.errors import ConfigError
+from paribus.lab.cell import ENGINE_REVISION, Cell, Environment, revisions_of
+from paribus.lab.claim import Arm, Claim, Measured, Profile, Trained
+from paribus.lab.predictions import Prediction
+from paribus.theory.flops import TRAINING_FACTOR
+from paribus.training.budget import Sized, match, size
+
+SMOKE = "smoke"
+
+
+@dataclass(frozen=True)
+class Plan:
+    name: str
+    claim: Claim
+    profile_name: str
+    profile: Profile
+    environment: Environment
+    manifest: Mapping[str, Any]  # of the data: {"digest", ...}; empty for measured tasks
+    sized: Mapping[str, Sized]  # by arm; empty for measured tasks
+
+    @property
+    def smoke(self) -> bool:
+        return self.profile_name == SMOKE
+
+    @property
+    def task(self) -> Trained | Measured:
+        return self.claim.task
+
+    @property
+    def trained(self) -> Trained:
+        assert isinstance(self.claim.task, Trained)
+        return self.claim.task
+
+    @property
+    def tokens_per_step(self) -> int:
+        return self.trained.recipe.batch * self.trained.train_length
+
+    @property
+    def steps(self) -> int:
+        assert self.profile.budget is not None
+        return max(1, round(self.profile.budget.tokens / self.tokens_per_step))
+
+    @property
+    def tuning_steps(self) -> int:
+        return max(1, round(self.steps * self.profile.tuning_fraction))
+
+    @property
+    def searched(self) -> bool:
+        return len(self.profile.learning_rates) > 1
+
+    @property
+    def predictions(self) -> list[Prediction]:
+        """The claim's predictions with the margins of this profile."""
+        margins = self.profile.margins
+        return [p.with_margin(margins[p.id]) if p.id in margins else p for p in self.claim.predicts]
+
+    @property
+    def control(self) -> Arm | None:
+        """The arm whose A/A twin is trained: None when no prediction compares weights trained apart."""
+        if not isinstance(self.claim.task, Trained):
+            return None
+        for prediction in sorted(self.claim.predicts, key=lambda p: p.id != self.claim.primary):
+            arm, than = self.claim.arm(prediction.arm), self.claim.arm(prediction.than)
+            if self.claim.weights_of(arm) != self.claim.weights_of(than):
+                return self.claim.arm(self.claim.weights_of(than))
+        return None
+
+    def described(self) -> dict[str, Any]:
+        """The JSON form whose digest names the run: no time, host or place in it."""
+        claim = self.claim
+        return {
+            "schema": "paribus.plan/1",
+            "claim": self.name,
+            "version": claim.version,
+            "statement": claim.statement,
+            "profile": self.profile_name,
+            "settings": to_dict(self.profile),
+            "arms": [
+                {
+                    "name": arm.name,
+                    "config": to_dict(self.sized[arm.name].config if arm.name in self.sized else arm.config),
+                    "reads": arm.reads,
+                    "starts_from": arm.starts_from,
+                }
+                for arm in claim.arms
+            ],
+            "task": to_dict(claim.task),
+            "primary": claim.primary,
+            "predicts": [to_dict(prediction) for prediction in self.predictions],
+            "manifest": self.manifest.get("digest", ""),
+            "revisions": revisions_of([arm.config for arm in claim.arms], claim.task),
+            "engine": ENGINE_REVISION,
+            "environment": asdict(self.environment),
+        }
+
+    @property
+    def digest(self) -> str:
+        return digest(self.described())
+
+    def tuning_cells(self, arm: Arm, rates: Mapping[str, float]) -> list[Cell]:
+        """One training per rate and tuning seed; `rates` are those already chosen for other arms."""
+        return [
+            self._train(arm, "tune", rate, seed, self.tuning_steps, rates)
+            for rate in self.profile.learning_rates
+            for seed in self.profile.tuning_seeds
+        ]
+
+    def verdict_cells(self, rates: Mapping[str, float]) -> list[Cell]:
+        """The cells whose metrics give the verdict: one reading per arm and seed, with the trainings they read."""
+        if isinstance(self.claim.task, Measured):
+            return [self._measure(arm, seed) for seed in self.profile.seeds for arm in self.claim.arms]
+        cells = [self._read(arm, seed, rates, "verdict") for seed in self.profile.seeds for arm in self.claim.arms]
+        return cells + self.noise_cells(rates)
+
+    def noise_cells(self, rates: Mapping[str, float]) -> list[Cell]:
+        """The A/A twin of the control, read like the control; empty where it is not needed."""
+        if self.control is None:
+            return []
+        return [self._read(self.control, seed, rates, "aa") for seed in self.profile.seeds]
+
+    def _train(
+        self, arm: Arm, phase: str, rate: float, seed: int, steps: int, rates: Mapping[str, float]
+    ) -> Cell:
+        task = self.trained
+        start = None
+        if arm.starts_from is not None:
+            base = self.claim.arm(arm.starts_from)
+            start = self._train(base, phase, rates[base.name], seed, self.steps, rates)
+        config = self.sized[arm.name].config
+        return Cell(
+            kind="train",
+            arm=arm.name,
+            phase=phase,
+            config=config,
+            task={
+                "data": to_dict(task.data),
+                "manifest": self.manifest.get("digest", ""),
+                "train_length": task.train_length,
+                "recipe": to_dict(task.recipe),
+            },
+            revisions=revisions_of(config, task.data, task.recipe),
+            replicate=seed,
+            environment=self.environment,
+            learning_rate=rate,
+            steps=steps,
+            perturbed=phase == "aa",
+            weights=start,
+            cost=TRAINING_FACTOR * self.sized[arm.name].flops_per_token * steps * self.tokens_per_step,
+        )
+
+    def _read(self, arm: Arm, seed: int, rates: Mapping[str, float], phase: str) -> Cell:
+        task = self.trained
+        owner = self.claim.arm(self.claim.weights_of(arm))
+        config = self.sized[arm.name].config
+        return Cell(
+            kind="read",
+            arm=arm.name,
+            phase=phase,
+            config=config,
+            task={
+                "data": to_dict(task.data),
+                "manifest": self.manifest.get("digest", ""),
+                "metric": to_dict(task.metric),
+                "dtype": task.recipe.dtype,
+            },
+            revisions=revisions_of(config, task.data, task.metric),
+            replicate=seed,
+            environment=self.environment,
+            weights=self._train(owner, phase, rates[owner.name], seed, self.steps, rates),
+            cost=config.flops(task.metric.longest) / task.metric.longest * task.metric.tokens_read(),
+        )
+
+    def _measure(self, arm: Arm, replicate: int) -> Cell:
+        task = self.claim.task
+        assert isinstance(task, Measured)
+        source = inspect.getsource(task.measure)
+        return Cell(
+            kind="measure",
+            arm=arm.name,
+            phase="verdict",
+            config=arm.config,
+            task={"task": to_dict(task), "code": hashlib.sha256(source.encode()).hexdigest()},
+            revisions=revisions_of(arm.config),
+            replicate=replicate,
+            environment=self.environment,
+            cost=1.0,
+        )
+
+    def expected_cells(self) -> list[Cell]:
+        """Every cell of the run, with the first rate standing in for those still to be chosen: for counts and prices."""
+        stand_in = {arm.name: rate for arm in self.claim.arms for rate in self.profile.learning_rates[:1]}
+        tuning: list[Cell] = []
+        if self.searched:
+            for arm in self.claim.trained_arms():
+                tuning += self.tuning_cells(arm, stand_in)
+        return with_dependencies(tuning + self.verdict_cells(stand_in))
+
+
+def with_dependencies(cells: list[Cell]) -> list[Cell]:
+    """The cells and all that they need, each digest once, what is needed first."""
+    found: dict[str, Cell] = {}
+
+    def add(cell: Cell) -> None:
+        if cell.weights is not None:
+            add(cell.weights)
+        found.setdefault(cell.digest, cell)
+
+    for cell in cells:
+        add(cell)
+    return list(found.values())
+
+
+def make_plan(
+    claim: Claim,
+    name: str,
+    profile_name: str,
+    environment: Environment,
+    manifest: Mapping[str, Any],
+    seeds: int | None = None,
+) -> Plan:
+    """Solve the sizes and fix the seeds. `seeds` overrides how many verdict seeds are run."""
+    profile = claim.profile(profile_name)
+    if seeds is not None:
+        if seeds < 1:
+            raise ConfigError(f"--seeds {seeds}: expected at least 1; a verdict needs at least 6")
+        profile = replace(profile, seeds=_continued(profile.seeds, seeds))
+    sized: dict[str, Sized] = {}
+    if isinstance(claim.task, Trained):
+        length, contract = claim.task.train_length, claim.task.match
+        _check_vocabulary(claim, claim.task)
+        reference = claim.trained_arms()[0]
+        for arm in claim.trained_arms():
+            try:
+                sized[arm.name] = match(arm.config, reference.config, length, contract)
+            except ConfigError as error:
+                raise ConfigError(f"arm {arm.name!r} against {reference.name!r}: {error}") from error
+        for arm in claim.arms:
+            if arm.reads is not None:
+                owner = sized[arm.reads].config
+                config = arm.config
+                if hasattr(config, "with_d_ff") and config.feed_forward.d_ff != owner.feed_forward.d_ff:
+                    config = config.with_d_ff(owner.feed_forward.d_ff)
+                sized[arm.name] = size(config, length)
+    return Plan(name, claim, profile_name, profile, environment, manifest, sized)
+
+
+def _continued(seeds: tuple[int, ...], count: int) -> tuple[int, ...]:
+    """The first `count` seeds, going on past the declared ones with the next integers."""
+    extra = range(max(seeds) + 1, max(seeds) + 1 + max(0, count - len(seeds)))
+    return (*seeds, *extra)[:count]
+
+
+def _check_vocabulary(claim: Claim, task: Trained) -> None:
+    for arm in claim.arms:
+        own = getattr(arm.config, "vocab_size", task.data.vocab_size)
+        if own != task.data.vocab_size:
+            raise ConfigError(
+                f"arm {arm.name!r} has vocab_size = {own}, the data has {task.data.vocab_size}: make them equal"
+            )
+
+
+def plan_json(plan: Plan) -> str:
+    return json.dumps(json.loads(canonical_json(plan.described())), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def total_cost(cells: list[Cell]) -> float:
+    """FLOPs of the cells."""
+    return math.fsum(cell.cost for cell in cells)

@@ -1,0 +1,253 @@
+"""Carry out a plan: search rates, train, read, check what must be equal, judge, and write it down."""
+
+import json
+import os
+import platform
+import resource
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from paribus.core.errors import CellFailed
+from paribus.lab.cell import Cell
+from paribus.lab.claim import Measured
+from paribus.lab.executors.base import Executor, Finished, Progress
+from paribus.lab.folder import RunFolder
+from paribus.lab.plan import Plan, plan_json, with_dependencies
+from paribus.lab.record import Computed, Record, Tried
+from paribus.lab.statistics import Paired
+from paribus.lab.verdict import Measure, judge
+
+
+@dataclass
+class Watch:
+    """What a run tells while it goes on. `stage` names what begins; `cost` is FLOPs, of which some were done before."""
+
+    stage: Callable[[str, int], None] = lambda name, cells: None
+    progress: Callable[[float], None] = lambda cost: None  # FLOPs done, over the whole run
+    note: Callable[[str], None] = lambda text: None
+
+
+class Run:
+    def __init__(self, plan: Plan, folder: RunFolder, executor: Executor, watch: Watch) -> None:
+        self.plan, self.folder, self.executor, self.watch = plan, folder, executor, watch
+        self.done = 0.0  # FLOPs of finished cells
+        self.computed_seconds = 0.0
+        self.fresh = 0
+
+    def carry_out(self) -> Record:
+        began = time.perf_counter()
+        plan = self.plan
+        rates: dict[str, float] = {}
+        tried: list[Tried] = []
+        if not isinstance(plan.task, Measured):
+            for from_scratch in (True, False):
+                arms = [arm for arm in plan.claim.trained_arms() if (arm.starts_from is None) == from_scratch]
+                tried += self._search([arm.name for arm in arms], rates)
+        cells = plan.verdict_cells(rates)
+        results = self._compute("verdict", cells, rates)
+        computed = [Computed(cell, results[cell.digest]) for cell in with_dependencies(cells)]
+        trained = {(c.cell.arm, c.cell.replicate): c for c in computed if c.cell.kind == "train" and c.cell.phase != "aa"}
+        own = [Computed(cell, results[cell.digest]) for cell in cells]
+        read = {(c.cell.arm, c.cell.replicate): c for c in own if c.cell.phase == "verdict"}
+        twins = {c.cell.replicate: c for c in own if c.cell.phase == "aa"}
+        check_equal_things(plan, trained, {c.cell.replicate: c for c in computed if _is_twin_training(c.cell)})
+        by_arm = {
+            arm.name: {seed: dict(read[arm.name, seed].result["metrics"]) for seed in plan.profile.seeds}
+            for arm in plan.claim.arms
+        }
+        measures = self._measures()
+        noise = self._noise(by_arm, twins, measures)
+        verdict = judge(plan.predictions, plan.claim.primary, by_arm, measures, noise, smoke=plan.smoke)
+        return Record(
+            plan=plan,
+            folder=self.folder.path,
+            rates=rates,
+            tried=tuple(tried),
+            edges=tuple(at_edge(plan, rates)),
+            trained=trained,
+            read=read,
+            results=by_arm,
+            noise=noise,
+            verdict=verdict,
+            measured=self._measured(began, computed),
+        )
+
+    def _search(self, arms: Sequence[str], rates: dict[str, float]) -> list[Tried]:
+        """Choose a rate for each arm by mean dev loss over the tuning seeds; every try is returned."""
+        plan = self.plan
+        if not arms:
+            return []
+        if not plan.searched:
+            rates.update(dict.fromkeys(arms, plan.profile.learning_rates[0]))
+            return []
+        cells = {name: plan.tuning_cells(plan.claim.arm(name), rates) for name in arms}
+        results = self._compute("learning rates", [cell for each in cells.values() for cell in each], rates)
+        tried = [
+            Tried(
+                arm=name,
+                learning_rate=float(cell.learning_rate or 0.0),
+                seed=cell.replicate,
+                dev_loss=results[cell.digest]["metrics"]["dev_loss"],
+                diverged=results[cell.digest]["status"] == "diverged",
+            )
+            for name, each in cells.items()
+            for cell in each
+        ]
+        for name in arms:
+            mean = {
+                rate: statistics.fmean(t.dev_loss for t in tried if t.arm == name and t.learning_rate == rate)
+                for rate in plan.profile.learning_rates
+            }
+            rates[name] = min(mean, key=lambda rate: mean[rate])
+        return tried
+
+    def _compute(self, stage: str, cells: Sequence[Cell], rates: Mapping[str, float]) -> dict[str, dict[str, Any]]:
+        """The results of the cells and all that they need, from files where there are any."""
+        wanted = with_dependencies(list(cells))
+        results = {cell.digest: found for cell in wanted if (found := self.folder.result(cell)) is not None}
+        missing = [cell for cell in wanted if cell.digest not in results]
+        # Readers of one training are priced small: what matters is that nothing waits for the last long cell.
+        self.watch.stage(stage, len(missing))
+        self.done += sum(cell.cost for cell in wanted if cell.digest in results)
+        self.watch.progress(self.done)
+        under_way: dict[str, float] = {}
+        for event in self.executor.run(missing, rates):
+            match event:
+                case Progress(cell, done, of):
+                    under_way[cell.digest] = cell.cost * done / of
+                case Finished(cell, result):
+                    under_way.pop(cell.digest, None)
+                    results[cell.digest] = result
+                    self.done += cell.cost
+                    self.fresh += 1
+                    self.computed_seconds += result["measured"]["seconds"]
+                    if result["status"] == "diverged":
+                        self.watch.note(f"{cell.arm}, seed {cell.replicate}: diverged, counted as the worst value")
+            self.watch.progress(self.done + sum(under_way.values()))
+        return results
+
+    def _measures(self) -> dict[str, Measure]:
+        task = self.plan.task
+        if isinstance(task, Measured):
+            return {name: Measure(unit, name in task.lower_is_better) for name, unit in task.units.items()}
+        metric = task.metric
+        return {name: Measure(metric.unit(name), metric.lower_is_better(name)) for name in metric.names()}
+
+    def _noise(
+        self,
+        results: Mapping[str, Mapping[int, Mapping[str, float]]],
+        twins: Mapping[int, Computed],
+        measures: Mapping[str, Measure],
+    ) -> dict[str, Paired]:
+        """A/A differences for the predictions that compare weights trained apart."""
+        control, claim = self.plan.control, self.plan.claim
+        if control is None:
+            return {}
+        noise = {}
+        for prediction in self.plan.predictions:
+            if claim.weights_of(claim.arm(prediction.arm)) == claim.weights_of(claim.arm(prediction.than)):
+                continue
+            sign = -1.0 if measures[prediction.metric].lower_is_better else 1.0
+            noise[prediction.id] = Paired(
+                tuple(
+                    sign * (twin.result["metrics"][prediction.metric] - results[control.name][seed][prediction.metric])
+                    for seed, twin in sorted(twins.items())
+                )
+            )
+        return noise
+
+    def _measured(self, began: float, computed: Sequence[Computed]) -> dict[str, Any]:
+        trainings = [c.result["measured"] for c in computed if c.cell.kind == "train" and "measured" in c.result]
+        overheads = [one["overhead"] for one in trainings if "overhead" in one]
+        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return {
+            "seconds": time.perf_counter() - began,
+            "cell_seconds": sum(c.result["measured"]["seconds"] for c in computed),
+            "cells_computed": self.fresh,
+            "cells_found": len(computed) - min(self.fresh, len(computed)),
+            "overhead": statistics.median(overheads) if overheads else None,
+            "flops": sum(c.cell.cost for c in computed),
+            "largest_worker_bytes": children.ru_maxrss * 1024,
+            "machine": machine(),
+            "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "test_openings": openings(self.folder.path),
+        }
+
+
+def _is_twin_training(cell: Cell) -> bool:
+    return cell.kind == "train" and cell.phase == "aa"
+
+
+def at_edge(plan: Plan, rates: Mapping[str, float]) -> Iterator[str]:
+    """Arms whose best rate is the smallest or largest of the grid: the optimum may lie beyond it."""
+    if plan.searched:
+        ends = (min(plan.profile.learning_rates), max(plan.profile.learning_rates))
+        yield from (name for name, rate in rates.items() if rate in ends)
+
+
+def check_equal_things(
+    plan: Plan, trained: Mapping[tuple[str, int], Computed], twins: Mapping[int, Computed]
+) -> None:
+    """The invariants of a fair trial: at every seed, equal data order, and equal starts of what the arms share."""
+    for seed in plan.profile.seeds:
+        runs = [c for (_, at), c in trained.items() if at == seed]
+        runs += [twin for at, twin in twins.items() if at == seed]
+        orders = {c.result["order"]: c.cell.arm for c in runs if c.result["status"] == "finished"}
+        if len(orders) > 1:
+            raise CellFailed(
+                f"seed {seed}: the arms {', '.join(sorted(orders.values()))} did not read the same bytes in the same "
+                "order; no verdict can come of it. Delete the run folder and run again; if it stays so, it is a bug"
+            )
+        shared: dict[str, str] = {}
+        for run in runs:
+            if run.cell.weights is not None:
+                continue
+            for name, bits in run.result["initial"].items():
+                if shared.setdefault(name, bits) != bits:
+                    raise CellFailed(
+                        f"seed {seed}: arm {run.cell.arm!r} starts with other numbers in {name!r} than another arm: "
+                        "parameters of equal name and shape must be drawn by (seed, name)"
+                    )
+
+
+def machine() -> dict[str, Any]:
+    """Processor, cores, memory and versions."""
+    import psutil
+    import torch
+
+    name = platform.processor() or platform.machine()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            name = next((line.split(":", 1)[1].strip() for line in file if line.startswith("model name")), name)
+    except OSError:
+        pass
+    return {
+        "processor": name,
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def openings(folder: Path) -> int:
+    """How often a verdict was read off the test split in this folder."""
+    path = folder / "verdict.json"
+    if not path.exists():
+        return 1
+    try:
+        return int(json.loads(path.read_text(encoding="utf-8"))["measured"]["test_openings"]) + 1
+    except (ValueError, KeyError, TypeError):
+        return 1
+
+
+@contextmanager
+def opened(plan: Plan, path: Path) -> Iterator[RunFolder]:
+    with RunFolder(path).opened(plan_json(plan)) as folder:
+        yield folder

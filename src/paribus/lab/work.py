@@ -1,0 +1,190 @@
+"""Do one cell in this process: train, read or measure, and leave its result whole or not at all."""
+
+import hashlib
+import json
+import math
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from paribus.core.config import to_dict
+from paribus.core.errors import CellFailed
+from paribus.core.seed import derive
+from paribus.data.source import Stream
+from paribus.lab.cell import Cell
+from paribus.lab.claim import Measured, Trained
+from paribus.lab.events import EventFile, read_events
+from paribus.lab.folder import EVENTS, RESULT, WEIGHTS, write_whole
+from paribus.layers.parameters import draw
+from paribus.training.checkpoint import load_weights, save_weights
+from paribus.training.loop import token_loss, train
+from paribus.training.precision import autocast
+
+PROGRESS = "progress.safetensors"
+DEV_WINDOWS = 256
+PERTURBATION = 1e-6
+
+Tell = Callable[[int, int], None]  # steps done, steps of the cell
+
+
+def do(cell: Cell, task: Trained | Measured, stream: Stream | None, cells: Path, tell: Tell) -> dict[str, Any]:
+    """Compute the cell into cells/<digest>/ and return its result."""
+    folder = cells / cell.digest
+    folder.mkdir(parents=True, exist_ok=True)
+    write_whole(folder / "cell.json", json.dumps(cell.described(), indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    began = time.perf_counter()
+    if cell.kind == "measure":
+        assert isinstance(task, Measured)
+        result = _measure(cell, task)
+    else:
+        assert isinstance(task, Trained)
+        assert stream is not None
+        work = _train if cell.kind == "train" else _read
+        result = work(cell, task, stream, cells, tell)
+    result |= {"schema": "paribus.cell/1", "digest": cell.digest, "kind": cell.kind}
+    result["measured"] = {
+        **result.get("measured", {}),
+        "seconds": time.perf_counter() - began,
+        "host": platform.node(),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+    write_whole(folder / RESULT, json.dumps(result, indent=1, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n")
+    (folder / PROGRESS).unlink(missing_ok=True)
+    return result
+
+
+def _device(cell: Cell) -> torch.device:
+    return torch.device("cpu" if cell.environment.device == "cpu" else "cuda")
+
+
+def build(cell: Cell, device: torch.device) -> nn.Module:
+    """The model of a cell with the parameters that its seed draws."""
+    torch.manual_seed(derive(cell.replicate, "module"))  # for modules that draw their own parameters
+    model: nn.Module = cell.config.build()
+    draw(model, cell.replicate)
+    return model.to(device)
+
+
+def fingerprints(model: nn.Module) -> dict[str, str]:
+    """Name and shape -> hash of the bits, to check that arms share what they have in common."""
+    prints = {}
+    for name, weight in model.named_parameters():
+        shape = "x".join(map(str, weight.shape))
+        bits = weight.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes()
+        prints[f"{name} {shape}"] = hashlib.blake2b(bits, digest_size=8).hexdigest()
+    return prints
+
+
+@torch.no_grad()
+def perturb(model: nn.Module, seed: int) -> None:
+    """Multiply every weight by 1 + 1e-6 noise, drawn anew for each seed: the floor that numerical chaos sets."""
+    for name, weight in model.named_parameters():
+        noise = torch.empty(weight.shape).normal_(generator=torch.Generator().manual_seed(derive(seed, "noise", name)))
+        weight.mul_(1 + PERTURBATION * noise.to(weight.device))
+
+
+def _train(cell: Cell, task: Trained, stream: Stream, cells: Path, tell: Tell) -> dict[str, Any]:
+    assert cell.steps is not None
+    assert cell.learning_rate is not None
+    folder, steps, device = cells / cell.digest, cell.steps, _device(cell)
+    model = build(cell, device)
+    if cell.weights is not None:
+        load_weights(model, cells / cell.weights.digest / WEIGHTS)
+    initial = fingerprints(model)
+    if cell.perturbed:
+        perturb(model, cell.replicate)
+    events = EventFile(folder / EVENTS, lambda event: tell(event["step"] + 1, steps))
+    try:
+        outcome = train(
+            model,
+            stream.batches(seed=cell.replicate, batch=task.recipe.batch, length=task.train_length),
+            task.recipe,
+            learning_rate=cell.learning_rate,
+            steps=steps,
+            journal=events,
+            progress=folder / PROGRESS,
+        )
+        events.flush()
+    finally:
+        events.close()
+    order = hashlib.blake2b(digest_size=16)
+    for event in read_events(folder / EVENTS):
+        order.update(event["batch"].encode())
+    worst = math.log(task.data.vocab_size)
+    metrics = {
+        "train_loss": worst if outcome.diverged else outcome.final_loss,
+        "dev_loss": worst if outcome.diverged else _dev_loss(model, task, stream, device),
+    }
+    diverged = outcome.diverged or not all(map(math.isfinite, metrics.values()))
+    if diverged:
+        metrics = dict.fromkeys(metrics, worst)
+    else:
+        save_weights(model, folder / WEIGHTS)
+    return {
+        "status": "diverged" if diverged else "finished",
+        "metrics": metrics,
+        "steps": outcome.steps,
+        "order": order.hexdigest() if not diverged else "",
+        "initial": initial,
+        "measured": {
+            "training_seconds": outcome.seconds,
+            "overhead": outcome.seconds_outside / outcome.seconds if outcome.seconds else 0.0,
+        },
+    }
+
+
+@torch.no_grad()
+def _dev_loss(model: nn.Module, task: Trained, stream: Stream, device: torch.device) -> float:
+    """Mean loss on the dev split at the trained length: what a rate is chosen by."""
+    windows = stream.windows("dev", count=DEV_WINDOWS, length=task.train_length)
+    tokens, targets = torch.from_numpy(windows.tokens), torch.from_numpy(windows.targets)
+    total, counted = 0.0, 0
+    rows = max(1, 8192 // tokens.shape[1])
+    for some_tokens, some_targets in zip(tokens.split(rows), targets.split(rows), strict=True):
+        with autocast(task.recipe.dtype, device):
+            logits = model(some_tokens.to(device))
+        weight = int((some_targets >= 0).sum())
+        total += float(token_loss(logits, some_targets.to(device))) * weight
+        counted += weight
+    return total / counted
+
+
+def _read(cell: Cell, task: Trained, stream: Stream, cells: Path, tell: Tell) -> dict[str, Any]:
+    assert cell.weights is not None
+    trained = cells / cell.weights.digest
+    if json.loads((trained / RESULT).read_text(encoding="utf-8"))["status"] == "diverged":
+        metrics = {name: task.metric.worst(name, task.data) for name in task.metric.names()}
+        return {"status": "diverged", "metrics": metrics}
+    device = _device(cell)
+    model = cell.config.build().to(device)
+    load_weights(model, trained / WEIGHTS)
+    model.eval()
+    windows = stream.windows("test", count=task.metric.windows, length=task.metric.longest)
+    metrics = task.metric.measure(model, windows, task.recipe.dtype)
+    tell(1, 1)
+    return {"status": "finished", "metrics": _checked(metrics, cell), "windows": windows.digest}
+
+
+def _measure(cell: Cell, task: Measured) -> dict[str, Any]:
+    metrics = {name: float(value) for name, value in task.measure(cell.config, cell.replicate).items()}
+    if metrics.keys() != task.units.keys():
+        raise CellFailed(
+            f"the measure gave {sorted(metrics)} for arm {cell.arm!r}, the task declares {sorted(task.units)}: "
+            "return exactly the declared metrics"
+        )
+    return {"status": "finished", "metrics": _checked(metrics, cell), "config": to_dict(cell.config)}
+
+
+def _checked(metrics: dict[str, float], cell: Cell) -> dict[str, float]:
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise CellFailed(
+                f"metric {name!r} of arm {cell.arm!r}, replicate {cell.replicate}, is {value}: a metric must be a "
+                "finite number for every model; check it on the weights in the run folder"
+            )
+    return metrics

@@ -1,0 +1,1 @@
+"""Layers with and without parameters, and the contract of every sequence mixer."""

@@ -1,0 +1,1 @@
+"""Per-token networks between the mixers."""

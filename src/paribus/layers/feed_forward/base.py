@@ -1,0 +1,29 @@
+"""Contract of the family: a module (..., d_model) -> (..., d_model) of inner width d_ff.
+
+d_ff is the one knob that the budget turns to match arms, in multiples of 4.
+"""
+
+from abc import ABC, abstractmethod
+
+from torch import nn
+
+from paribus.core.config import Part, require
+
+
+class FeedForwardConfig(Part, ABC):
+    d_model: int | None = None  # None: the width of the model that holds it
+    d_ff: int
+    residual_gain: float = 1.0  # scale of the output matrix at the start; a model sets 1 / sqrt(2 n_layers)
+
+    def check(self) -> None:
+        require(self.d_ff >= 1, f"d_ff = {self.d_ff}: expected a positive width")
+
+    @abstractmethod
+    def build(self) -> nn.Module: ...
+
+    @abstractmethod
+    def n_parameters(self) -> int: ...
+
+    @abstractmethod
+    def flops(self, length: int) -> int:
+        """Forward FLOPs of one sequence of `length` tokens."""

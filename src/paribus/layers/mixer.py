@@ -1,0 +1,53 @@
+"""The contract of every sequence mixer: what attention and recurrences share.
+
+    forward(x, positions, mask) -> y            a whole sequence, in parallel; training
+    start(batch, capacity) -> state             an empty state for at most `capacity` tokens
+    prefill(x, positions, state) -> (y, state)  the next tokens, any number of them; one token is a decoding step
+
+x and y are (batch, length, d_model), positions int64 (batch or 1, length). A call of `prefill` on chunks gives what
+one `forward` over the whole sequence gives. A mixer that looks ahead has no state: `start` refuses.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from paribus.core.config import Part
+
+
+class MixerConfig(Part, ABC):
+    families: ClassVar[tuple[str, ...]] = ("paribus.attention",)
+    d_model: int | None = None  # None: the width of the model that holds it
+    residual_gain: float = 1.0  # scale of the output matrix at the start; a model sets 1 / sqrt(2 n_layers)
+
+    @abstractmethod
+    def build(self) -> "Mixer": ...
+
+    @abstractmethod
+    def n_parameters(self) -> int: ...
+
+    @abstractmethod
+    def flops(self, length: int, causal: bool = False) -> int:
+        """Forward FLOPs of one sequence of `length` tokens; `causal` skips the pairs above the diagonal."""
+
+    @abstractmethod
+    def state_bytes(self, length: int, bytes_each: int = 4) -> int:
+        """Bytes of the decoding state of one sequence after `length` tokens."""
+
+    @property
+    @abstractmethod
+    def causal(self) -> bool:
+        """True when no output depends on a later token."""
+
+
+class Mixer(nn.Module, ABC):
+    @abstractmethod
+    def forward(self, x: Tensor, positions: Tensor, mask: Any = None) -> Tensor: ...
+
+    @abstractmethod
+    def start(self, batch: int, capacity: int, dtype: torch.dtype, device: torch.device) -> Any: ...
+
+    @abstractmethod
+    def prefill(self, x: Tensor, positions: Tensor, state: Any, mask: Any = None) -> tuple[Tensor, Any]: ...

@@ -1,0 +1,1 @@
+"""Scores to weights: softmax and its alternatives."""

@@ -1,0 +1,1 @@
+"""How a position enters attention: rotations, additive biases, or not at all."""

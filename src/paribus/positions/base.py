@@ -1,0 +1,44 @@
+"""Contract of the family: from raw queries and keys to the pieces whose dot products are the scores.
+
+The score of query m and key n is <query_p(q, m), key_p(k, n)> for the one piece p that owns the pair, plus a bias.
+Plain rotary embedding is a single piece; a relative-position map (ReRoPE) has several, each owning some distances.
+A dense evaluator takes each score from its piece; a fast one merges one plain attention per piece by log-sum-exp.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
+
+from torch import Tensor
+
+from paribus.core.config import Part
+
+
+class Piece(NamedTuple):
+    """One set of pairs and the vectors whose dot product scores them."""
+
+    query: Tensor  # (batch, heads, n_queries, head_dim)
+    key: Tensor  # (batch, kv_heads, n_keys, head_dim)
+    owns: Callable[[Tensor], Tensor] | None  # distance m - n -> bool; None: every pair
+
+
+class Position(Part, ABC):
+    # True: scores are <rotate(q, m), rotate(k, n)>, so keys may be cached rotated and a fused kernel may be used.
+    separable: ClassVar[bool] = True
+
+    @abstractmethod
+    def rotate(self, x: Tensor, positions: Tensor) -> Tensor:
+        """(batch, heads, length, head_dim) at positions (batch or 1, length) -> the same shape."""
+
+    def pieces(self, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor, causal: bool) -> list[Piece]:
+        """The pieces of raw q and k. `causal` says that no query meets a later key, so that those pairs may go."""
+        return [Piece(self.rotate(q, q_positions), self.rotate(k, k_positions), None)]
+
+    def bias(self, n_heads: int, q_positions: Tensor, k_positions: Tensor) -> Tensor | None:
+        """What is added to the scores, (batch or 1, n_heads or 1, n_queries, n_keys), or None."""
+        return None
+
+    @property
+    def sees_order(self) -> bool:
+        """False when only a mask can tell the order of keys: a bidirectional layer would be blind to it."""
+        return True

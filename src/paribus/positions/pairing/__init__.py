@@ -1,0 +1,1 @@
+"""Which two coordinates of a head turn together."""

@@ -1,0 +1,25 @@
+"""Bytes of a training run and of a decoding cache, as sums that can be checked by hand."""
+
+ADAMW_STATES = 2  # first and second moment, both in the parameter's own precision
+
+
+def training_bytes(n_parameters: int, activation_bytes: int, bytes_per_parameter: int = 4) -> int:
+    """Parameters, gradients, two AdamW moments and the activations kept for the backward pass."""
+    return (2 + ADAMW_STATES) * n_parameters * bytes_per_parameter + activation_bytes
+
+
+def decoder_activation_bytes(
+    tokens: int, length: int, d_model: int, d_ff: int, n_layers: int, n_heads: int, vocab_size: int, bytes_each: int = 4
+) -> int:
+    """An upper estimate of what autograd keeps for a pre-norm decoder with materialised attention scores.
+
+    Per token and layer: about 12 vectors of d_model (norms, projections, rotations, residuals), 2 of d_ff and
+    3 rows of scores per head; once: the logits and their softmax.
+    """
+    per_layer = 12 * d_model + 2 * d_ff + 3 * n_heads * length
+    return tokens * bytes_each * (n_layers * per_layer + 2 * vocab_size)
+
+
+def kv_cache_bytes(length: int, n_kv_heads: int, head_dim: int, bytes_each: int = 4) -> int:
+    """Keys and values of one layer and one sequence: 2 * length * n_kv_heads * head_dim numbers."""
+    return 2 * length * n_kv_heads * head_dim * bytes_each

@@ -1,0 +1,84 @@
+"""Equal budgets: the inner width d_ff is solved so that arms match in parameters or in FLOPs per token.
+
+Both are monotone in d_ff, so an integer bisection over multiples of 4 finds the closest width; what is left over is
+the residual, printed with every verdict and refused above 0.5 %.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from paribus.core.config import require
+from paribus.core.errors import ConfigError
+
+STEP = 4  # widths are multiples of this
+LARGEST_RESIDUAL = 0.005
+
+Contract = Literal["parameters", "flops", "none"]
+
+
+@dataclass(frozen=True)
+class Sized:
+    """A config with its price. `residual` is its distance from the reference in the matched quantity."""
+
+    config: Any
+    n_parameters: int
+    flops_per_token: float  # forward, all pairs
+    causal_flops_per_token: float  # forward, pairs above the diagonal skipped
+    residual: float
+
+
+def price(config: Any, length: int, contract: Contract) -> float:
+    """The quantity that a contract makes equal: parameters, or forward FLOPs per token at this length."""
+    return float(config.n_parameters()) if contract == "parameters" else config.flops(length) / length
+
+
+def size(config: Any, length: int, residual: float = 0.0) -> Sized:
+    return Sized(
+        config=config,
+        n_parameters=config.n_parameters(),
+        flops_per_token=config.flops(length) / length,
+        causal_flops_per_token=config.flops(length, causal=True) / length,
+        residual=residual,
+    )
+
+
+def match(config: Any, reference: Any, length: int, contract: Contract) -> Sized:
+    """The config with its d_ff changed so that it costs what the reference costs, to within 0.5 %."""
+    if contract == "none":
+        return size(config, length, residual=0.0)
+    target = price(reference, length, contract)
+    if price(config, length, contract) == target:
+        return size(config, length)
+    best = solve(config, target, length, contract)
+    residual = price(best, length, contract) / target - 1
+    if abs(residual) > LARGEST_RESIDUAL:
+        raise ConfigError(
+            f"the closest width d_ff = {best.feed_forward.d_ff} leaves {residual:+.2%} of {contract}, more than "
+            f"{LARGEST_RESIDUAL:.1%}: bring the arms closer, or say match='none' in the task"
+        )
+    return size(best, length, residual)
+
+
+def solve(config: Any, target: float, length: int, contract: Contract) -> Any:
+    """Integer bisection for the multiple of 4 whose price is closest to the target."""
+    require(
+        hasattr(config, "with_d_ff"),
+        f"{type(config).__qualname__} has no d_ff to solve for: match it by hand and say match='none' in the task",
+    )
+
+    def cost(k: int) -> float:
+        return price(config.with_d_ff(STEP * k), length, contract)
+
+    require(
+        cost(1) <= target,
+        f"{contract} cannot be matched: with the smallest d_ff = {STEP} the arm already has {cost(1):,.0f}, "
+        f"the reference {target:,.0f}; make the arm smaller or the reference larger",
+    )
+    low, high = 1, 2
+    while cost(high) < target:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if cost(middle) <= target else (low, middle)
+    best = min((low, high), key=lambda k: abs(cost(k) - target))
+    return config.with_d_ff(STEP * best)

@@ -1,0 +1,110 @@
+"""One run: a batch, a loss, a gradient, a step, an event; the same for every arm.
+
+Everything that step k needs is a pure function of (weights, optimizer state, k), so a run may stop anywhere and go on
+from its last checkpoint with the same bits.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from paribus.data.batch import IGNORED
+from paribus.data.source import Batches
+from paribus.training.checkpoint import load_progress, save_progress
+from paribus.training.precision import autocast
+from paribus.training.recipe import Recipe
+
+
+@dataclass
+class Outcome:
+    """What a run came to. Seconds are measured and never compared bit by bit."""
+
+    steps: int
+    final_loss: float
+    diverged: bool
+    seconds: float = 0.0
+    seconds_outside: float = 0.0  # of them outside forward, backward and optimizer
+
+
+class Journal:
+    """Where events go; this one forgets them."""
+
+    def event(self, event: dict[str, Any]) -> None:
+        """One training step."""
+
+    def rewind(self, step: int) -> None:
+        """Forget the events of `step` and later ones: a run goes on from there."""
+
+    def flush(self) -> None:
+        """Make what was told durable: a checkpoint is about to be written."""
+
+
+def token_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Mean cross entropy over the targets that count, in nats, computed in float32."""
+    return F.cross_entropy(logits.float().flatten(0, -2), targets.flatten(), ignore_index=IGNORED)
+
+
+def train(
+    model: nn.Module,
+    batches: Batches,
+    recipe: Recipe,
+    *,
+    learning_rate: float,
+    steps: int,
+    journal: Journal | None = None,
+    progress: Path | None = None,
+    every_seconds: float = 20.0,
+) -> Outcome:
+    """Train in place for `steps` steps.
+
+    The journal gets one event a step: {"step", "loss", "rate", "norm", "batch"}. With `progress`, the state is saved
+    there about every `every_seconds`; an earlier one is taken up, and the journal cut back to it.
+    A loss that is not finite ends the run as diverged.
+    """
+    device = next(model.parameters()).device
+    optimizer = recipe.optimizer.make(model)
+    done = load_progress(model, optimizer, progress) if progress is not None else 0
+    journal = journal or Journal()
+    journal.rewind(done)
+    parameters = [weight for weight in model.parameters() if weight.requires_grad]
+    model.train()
+    outcome = Outcome(steps=done, final_loss=math.nan, diverged=False)
+    inside, began, saved = 0.0, time.perf_counter(), time.perf_counter()
+    for step in range(done, steps):
+        batch = batches.batch(step)
+        tokens = torch.from_numpy(batch.tokens).to(device)
+        targets = torch.from_numpy(batch.targets).to(device)
+        rate = learning_rate * recipe.schedule(step, steps)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        entered = time.perf_counter()
+        with autocast(recipe.dtype, device):
+            logits = model(tokens)
+        loss = token_loss(logits, targets)
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(parameters, recipe.clip)
+        optimizer.step()
+        optimizer.zero_grad()
+        value = float(loss.detach())
+        inside += time.perf_counter() - entered
+        outcome.steps, outcome.final_loss = step + 1, value
+        finite = math.isfinite(value)
+        told = {"loss": value, "norm": float(norm)} if finite else {"loss": None, "norm": None}
+        journal.event({"step": step, **told, "rate": rate, "batch": batch.digest})
+        if not finite:
+            outcome.diverged = True
+            break
+        if progress is not None and time.perf_counter() - saved > every_seconds and step + 1 < steps:
+            journal.flush()
+            save_progress(model, optimizer, step + 1, progress)
+            saved = time.perf_counter()
+    outcome.seconds = time.perf_counter() - began
+    outcome.seconds_outside = outcome.seconds - inside
+    model.eval()
+    return outcome

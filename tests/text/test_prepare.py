@@ -8,13 +8,14 @@ import os
 import platform
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Iterator
 from typing import ClassVar
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paribus.core.errors import CorpusError
@@ -78,6 +79,7 @@ def test_each_document_lies_whole_in_its_split(tmp_path):
     assert leftovers(tmp_path) == []
 
 
+@settings(deadline=None, max_examples=20)
 @given(st.permutations(CONTENT))
 def test_order_does_not_matter(tmp_path_factory, content):
     folder = tmp_path_factory.mktemp("order")
@@ -234,13 +236,24 @@ def test_an_unreadable_document_or_an_interruption_leaves_nothing(tmp_path, monk
     assert list((tmp_path / "cache").iterdir()) == []
 
 
-def test_what_a_killed_process_left_is_swept_after_a_day(tmp_path):
-    for name, age in (("old", 100_000), ("new", 10)):
-        (tmp_path / f".preparing-1-{name}").mkdir()
-        then = module.time.time() - age
-        os.utime(tmp_path / f".preparing-1-{name}", (then, then))
+def test_what_killed_processes_left_is_swept(tmp_path):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    here, old = platform.node(), 100_000
+    for name, age in {
+        f"{here}~{gone.pid}~dead": 10,
+        f"{here}~{os.getpid()}~alive": 10,
+        f"{here}~{os.getpid()}~forgotten": old,
+        "elsewhere~1~unknown": 10,
+        "elsewhere~1~forgotten": old,
+    }.items():
+        (tmp_path / f".preparing-{name}").mkdir()
+        then = time.time() - age
+        os.utime(tmp_path / f".preparing-{name}", (then, then))
     prepare(Given(content=CONTENT), tmp_path)
-    assert leftovers(tmp_path) == [".preparing-1-new"]
+    assert sorted(leftovers(tmp_path)) == sorted(
+        [f".preparing-{here}~{os.getpid()}~alive", ".preparing-elsewhere~1~unknown"]
+    )
 
 
 def test_the_default_folder_is_the_users_cache(tmp_path, monkeypatch):

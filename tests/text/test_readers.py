@@ -11,7 +11,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 import zstandard
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paribus.core.errors import CorpusError, MissingExtra
@@ -48,6 +48,7 @@ def test_text(tmp_path, text, end):
     assert list(documents([path])) == [Document(f"a.txt{end}", text.encode())]
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_bytes_are_kept_as_they_are(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("any") / "binary"

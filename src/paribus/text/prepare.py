@@ -38,7 +38,7 @@ def prepare(corpus: Corpus, folder: Path | None = None) -> Prepared:
 
     folder: where prepared corpora are kept; by default the user's cache folder, under paribus/corpora. Two processes
     may prepare the same corpus at once. A damaged copy is replaced. Memory is bounded by the longest document and
-    81 bytes per document.
+    81 bytes per document; on disk, twice the corpus is needed while it is written.
     Raises CorpusError for a corpus that cannot be read, is too small to have a train, a dev and a test part, or
     cannot be written.
     """

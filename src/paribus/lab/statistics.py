@@ -155,7 +155,7 @@ class Paired:
 
 @dataclass(frozen=True)
 class SignFlip:
-    """Shares of sign patterns with a sum as high, as low, as far from 0 as the observed one: at least 2/2^n for the last."""
+    """The shares of sign patterns whose sum is as high, as low, as far from 0 as the observed one (>= 2/2^n)."""
 
     above: float
     below: float
@@ -220,8 +220,8 @@ class Summary:
 def summarize(paired: Paired) -> Summary:
     """Mean with intervals, both tests, and the heavy-tail guards: median, Wilcoxon, share of pairs won, BCa.
 
-    sd is None for a single pair, d_z = mean / sd also without variance. share_won counts d > 0. The BCa bootstrap is a check only: it covers too
-    little for n below about 15. It is None for fewer than 3 pairs.
+    sd is None for a single pair, d_z = mean / sd also without variance; share_won counts d > 0. The BCa bootstrap is
+    a check only, as it covers too little for n below about 15; it is None for fewer than 3 pairs.
     """
     d = np.asarray(paired.values)
     d[np.abs(d) <= paired.resolution] = 0.0

@@ -1,11 +1,432 @@
 // The only file that knows Python: it turns buffers into spans and releases the interpreter around the core.
 #include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/shared_ptr.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
 
-#include "checksum.hh"
+#include <cerrno>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include <algorithm>
+#include <cstring>
+
+#include "decode.hh"
+#include "model.hh"
+#include "parallel.hh"
+#include "piece_counter.hh"
+#include "pruner.hh"
+#include "sampler.hh"
+#include "walk.hh"
 
 namespace nb = nanobind;
+using namespace paribus;
+
+namespace {
+
+template <typename T>
+using Out = nb::ndarray<nb::numpy, T, nb::ndim<1>, nb::c_contig>;
+template <typename T>
+using In = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
+
+constexpr size_t kWorthReleasing = 512;  // below this many bytes, handing the interpreter over costs more than it gives
+
+template <typename T>
+Out<T> array(const T* data, size_t size) {
+    T* copy = new T[size ? size : 1];
+    if (size) std::memcpy(copy, data, size * sizeof(T));
+    nb::capsule owner(copy, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+    return Out<T>(copy, {size}, owner);
+}
+
+template <typename Function>
+void run(size_t size, Function function) {
+    if (size < kWorthReleasing) {
+        function();
+    } else {
+        const nb::gil_scoped_release released;
+        function();
+    }
+}
+
+Text text_of(nb::bytes data) { return {reinterpret_cast<const uint8_t*>(data.c_str()), data.size()}; }
+Text text_of(const In<uint8_t>& data) { return {data.data(), data.size()}; }
+
+std::vector<Text> texts_of(nb::list documents) {
+    std::vector<Text> texts;
+    texts.reserve(documents.size());
+    for (nb::handle document : documents) texts.push_back(text_of(nb::cast<nb::bytes>(document)));
+    return texts;
+}
+
+// Documents on several threads, their tokens flat and in order: the result does not depend on the threads.
+template <typename Scratch, typename Make, typename Function>
+nb::tuple batch(const std::vector<Text>& texts, size_t threads, Make make, Function function) {
+    struct Place {
+        size_t worker, begin, size;
+    };
+    std::vector<Place> places(texts.size());
+    std::vector<int64_t> offsets(texts.size() + 1, 0);
+    uint32_t* flat = nullptr;
+    {
+        const nb::gil_scoped_release released;
+        threads = std::max<size_t>(1, std::min(threads, texts.size()));
+        std::vector<std::unique_ptr<Scratch>> scratch(threads);
+        std::vector<std::vector<uint32_t>> tokens(threads);
+        parallel_for(texts.size(), threads, [&](size_t worker, size_t i) {
+            if (!scratch[worker]) scratch[worker] = make();
+            std::vector<uint32_t>& out = tokens[worker];
+            const size_t begin = out.size();
+            function(*scratch[worker], texts[i], i, out);
+            places[i] = {worker, begin, out.size() - begin};
+        });
+        for (size_t i = 0; i < texts.size(); ++i) offsets[i + 1] = offsets[i] + static_cast<int64_t>(places[i].size);
+        flat = new uint32_t[static_cast<size_t>(offsets.back()) + 1];
+        parallel_for(texts.size(), threads, [&](size_t, size_t i) {
+            const Place& place = places[i];
+            if (place.size) std::memcpy(flat + offsets[i], tokens[place.worker].data() + place.begin, place.size * 4);
+        });
+    }
+    nb::capsule owner(flat, [](void* p) noexcept { delete[] static_cast<uint32_t*>(p); });
+    return nb::make_tuple(Out<uint32_t>(flat, {static_cast<size_t>(offsets.back())}, owner),
+                          array(offsets.data(), offsets.size()));
+}
+
+class Core {
+  public:
+    explicit Core(std::shared_ptr<const Model> model) : model_(std::move(model)) {}
+
+    const Model& model() const { return *model_; }
+
+    Out<uint32_t> encode(Text text) {
+        Lease<Scratch> lease(*this);
+        std::vector<uint32_t>& out = lease->out;
+        out.clear();
+        run(text.size, [&] { lease->walk.encode(text.data, text.size, out); });
+        return array(out.data(), out.size());
+    }
+
+    nb::tuple encode_batch(nb::list documents, size_t threads) {
+        return batch<Walk>(
+            texts_of(documents), threads, [&] { return std::make_unique<Walk>(*model_); },
+            [](Walk& walk, Text text, size_t, std::vector<uint32_t>& out) { walk.encode(text.data, text.size, out); });
+    }
+
+    Out<uint32_t> sample(Text text, double alpha, uint64_t seed, uint64_t document) {
+        std::unique_ptr<Sampler> sampler = take_sampler(alpha);
+        std::vector<uint32_t> out;
+        run(text.size, [&] { sampler->sample(text.data, text.size, seed, document, out); });
+        give_sampler(std::move(sampler));
+        return array(out.data(), out.size());
+    }
+
+    nb::tuple sample_batch(nb::list documents, double alpha, uint64_t seed, uint64_t first, size_t threads) {
+        return batch<Sampler>(
+            texts_of(documents), threads, [&] { return std::make_unique<Sampler>(*model_, alpha); },
+            [=](Sampler& sampler, Text text, size_t i, std::vector<uint32_t>& out) {
+                sampler.sample(text.data, text.size, seed, first + i, out);
+            });
+    }
+
+    nb::object decode(const In<uint32_t>& tokens) const {
+        const size_t size = decoded_size(*model_, tokens.data(), tokens.size());
+        PyObject* bytes = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size));
+        if (!bytes) throw nb::python_error();
+        char* out = PyBytes_AsString(bytes);
+        run(size, [&] { paribus::decode(*model_, tokens.data(), tokens.size(), out, size); });
+        return nb::steal(bytes);
+    }
+
+    // Every place where a piece fits inside a chunk: (end, id), by end, the longest first.
+    nb::tuple matches(nb::bytes document) const {
+        const Text text = text_of(document);
+        std::vector<uint64_t> ends;
+        std::vector<uint32_t> ids;
+        const Node* nodes = model_->nodes();
+        uint32_t state = 0;
+        for (size_t i = 0; i < text.size; ++i) {
+            if (i > 0 && text.data[i - 1] == '\n' && text.data[i] != '\n') state = 0;
+            uint32_t next = nodes[state].base ^ text.data[i];
+            while (nodes[next].check != state) {
+                state = nodes[state].fail;
+                next = nodes[state].base ^ text.data[i];
+            }
+            state = next;
+            for (const Match* match = model_->matches() + nodes[state].out;; ++match) {
+                ends.push_back(i + 1);
+                ids.push_back(match->id);
+                if (match->length & kLast) break;
+            }
+        }
+        return nb::make_tuple(array(ends.data(), ends.size()), array(ids.data(), ids.size()));
+    }
+
+  private:
+    struct Scratch {
+        explicit Scratch(const Model& model) : walk(model) {}
+        Walk walk;
+        std::vector<uint32_t> out;
+    };
+
+    // Scratch space for one call; concurrent calls get their own.
+    template <typename T>
+    class Lease {
+      public:
+        explicit Lease(Core& core) : core_(core) {
+            const std::lock_guard<std::mutex> lock(core.guard_);
+            if (core.idle_.empty()) {
+                mine_ = std::make_unique<T>(*core.model_);
+            } else {
+                mine_ = std::move(core.idle_.back());
+                core.idle_.pop_back();
+            }
+        }
+        ~Lease() {
+            const std::lock_guard<std::mutex> lock(core_.guard_);
+            core_.idle_.push_back(std::move(mine_));
+        }
+        T* operator->() { return mine_.get(); }
+
+      private:
+        Core& core_;
+        std::unique_ptr<T> mine_;
+    };
+
+    std::unique_ptr<Sampler> take_sampler(double alpha) {
+        {
+            const std::lock_guard<std::mutex> lock(guard_);
+            if (sampler_ && sampler_->alpha() == alpha) return std::move(sampler_);
+        }
+        return std::make_unique<Sampler>(*model_, alpha);
+    }
+
+    void give_sampler(std::unique_ptr<Sampler> sampler) {
+        const std::lock_guard<std::mutex> lock(guard_);
+        sampler_ = std::move(sampler);
+    }
+
+    std::shared_ptr<const Model> model_;
+    std::mutex guard_;
+    std::vector<std::unique_ptr<Scratch>> idle_;
+    std::unique_ptr<Sampler> sampler_;  // the weights of the last alpha
+};
+
+class Stream {
+  public:
+    explicit Stream(std::shared_ptr<Core> core) : core_(std::move(core)), walk_(core_->model()) {}
+
+    Out<uint32_t> feed(nb::bytes data) {
+        const Text text = text_of(data);
+        std::vector<uint32_t> out;
+        run(text.size, [&] { walk_.feed(text.data, text.size, out); });
+        return array(out.data(), out.size());
+    }
+
+    Out<uint32_t> finish() {
+        std::vector<uint32_t> out;
+        walk_.finish(out);
+        return array(out.data(), out.size());
+    }
+
+    size_t pending() const { return walk_.pending(); }
+
+  private:
+    std::shared_ptr<Core> core_;
+    Walk walk_;
+};
+
+nb::bytes serialize(nb::list pieces, In<double> scores, In<uint64_t> counts, double tilt, nb::bytes meta) {
+    Vocabulary vocabulary;
+    for (nb::handle piece : pieces) {
+        const nb::bytes bytes = nb::cast<nb::bytes>(piece);
+        vocabulary.pieces.emplace_back(bytes.c_str(), bytes.size());
+    }
+    vocabulary.scores.assign(scores.data(), scores.data() + scores.size());
+    vocabulary.counts.assign(counts.data(), counts.data() + counts.size());
+    vocabulary.tilt = tilt;
+    vocabulary.meta = {meta.c_str(), meta.size()};
+    const std::string file = Model::serialize(vocabulary);
+    return nb::bytes(file.data(), file.size());
+}
+
+RunSettings settings_of(unsigned order, bool isolate_digits) { return {order, isolate_digits ? 1u : 0u, 0}; }
+
+// The two passes of training, as the Python side drives them: it reads, names the runs and keeps the journal.
+class NgramPass {
+  public:
+    NgramPass(unsigned order, bool isolate_digits, size_t memory, size_t threads)
+        : settings_(settings_of(order, isolate_digits)), counter_(settings_, memory, threads) {}
+
+    void add(nb::list documents) {
+        const std::vector<Text> texts = texts_of(documents);
+        const nb::gil_scoped_release released;
+        counter_.add(texts);
+    }
+    bool is_full(size_t next_bytes) const { return counter_.is_full(next_bytes); }
+    size_t size() const { return counter_.size(); }
+    void write(const std::string& path) {
+        const nb::gil_scoped_release released;
+        counter_.write(path);
+    }
+    std::shared_ptr<NgramModel> finish(const std::vector<std::string>& paths, uint64_t min_count, size_t memory) {
+        const nb::gil_scoped_release released;
+        auto model = std::make_shared<NgramModel>(settings_, min_count, memory);
+        merge_windows(paths, &counter_, settings_, [&](uint64_t window, uint64_t n) { model->add(window, n); });
+        model->finish();
+        return model;
+    }
+
+  private:
+    RunSettings settings_;
+    WindowCounter counter_;
+};
+
+class PiecePass {
+  public:
+    PiecePass(std::shared_ptr<NgramModel> model, unsigned order, bool isolate_digits, unsigned revision, size_t memory,
+              size_t threads)
+        : counter_(model, settings_of(order, isolate_digits), revision, memory, threads) {}
+
+    void add(nb::list documents) {
+        const std::vector<Text> texts = texts_of(documents);
+        const nb::gil_scoped_release released;
+        counter_.add(texts);
+    }
+    bool is_full() const { return counter_.is_full(); }
+    void write(const std::string& path) {
+        const nb::gil_scoped_release released;
+        counter_.write(path);
+    }
+    uint64_t fingerprint() const { return counter_.settings().model; }
+    nb::list prune(const std::vector<std::string>& paths, const std::vector<size_t>& sizes, uint64_t min_count,
+                   size_t max_piece_length, size_t threads) {
+        std::vector<Counted> vocabularies;
+        {
+            const nb::gil_scoped_release released;
+            const PruneOptions options{min_count, max_piece_length, 3, threads};
+            vocabularies = paribus::prune(
+                [&](const PieceSink& sink) { merge_pieces(paths, counter_.tables(), counter_.settings(), sink); }, sizes, options);
+        }
+        nb::list results;
+        for (const Counted& vocabulary : vocabularies) {
+            nb::list pieces;
+            std::vector<uint64_t> counts;
+            for (const auto& [piece, count] : vocabulary) {
+                pieces.append(nb::bytes(piece.data(), piece.size()));
+                counts.push_back(count);
+            }
+            results.append(nb::make_tuple(pieces, array(counts.data(), counts.size())));
+        }
+        return results;
+    }
+
+  private:
+    PieceCounter counter_;
+};
+
+// Several runs of one kind into one, in the memory of a buffer for each.
+void merge_runs(const std::vector<std::string>& paths, const std::string& out) {
+    if (paths.empty()) throw FormatError("nothing to merge");
+    const nb::gil_scoped_release released;
+    const RunInfo info = run_info(paths.front());
+    RunWriter writer(out, info.kind, info.settings);
+    if (info.kind == RunKind::windows) {
+        merge_windows(paths, nullptr, info.settings, [&](uint64_t window, uint64_t n) { writer.put(window, n); });
+    } else {
+        merge_pieces(paths, {}, info.settings, [&](std::string_view piece, uint64_t n) { writer.put(piece, n); });
+    }
+    writer.finish();
+}
+
+nb::dict describe_run(const std::string& path) {
+    const RunInfo info = run_info(path);
+    nb::dict about;
+    about["kind"] = info.kind == RunKind::windows ? "n-grams" : "pieces";
+    about["order"] = info.settings.order;
+    about["isolate_digits"] = info.settings.isolate_digits != 0;
+    about["model"] = info.settings.model;
+    about["entries"] = info.entries;
+    return about;
+}
+
+}  // namespace
 
 NB_MODULE(_native, module) {
     module.doc() = "BytePiece's C++ core: see paribus.tokenizer for the public names.";
-    module.def("checksum", [](nb::bytes data) { return paribus::checksum(data.c_str(), data.size()); }, nb::arg("data"));
+    nb::exception<FormatError>(module, "FormatError", PyExc_ValueError);
+
+    module.def("serialize", &serialize, nb::arg("pieces"), nb::arg("scores"), nb::arg("counts"), nb::arg("tilt"),
+               nb::arg("meta"));
+
+    nb::class_<Core>(module, "Model")
+        .def_static("load", [](const std::string& path) { return std::make_shared<Core>(Model::map(path)); }, nb::arg("path"))
+        .def_static("from_bytes", [](nb::bytes data) { return std::make_shared<Core>(Model::copy(data.c_str(), data.size())); },
+                    nb::arg("data"))
+        .def_prop_ro("n_tokens", [](const Core& core) { return core.model().n_tokens(); })
+        .def_prop_ro("max_length", [](const Core& core) { return core.model().max_length(); })
+        .def_prop_ro("tilt", [](const Core& core) { return core.model().tilt(); })
+        .def_prop_ro("meta", [](const Core& core) { return nb::bytes(core.model().meta().data(), core.model().meta().size()); })
+        .def("to_bytes", [](const Core& core) { return nb::bytes(core.model().file().data(), core.model().file().size()); })
+        .def("pieces", [](const Core& core) {
+            nb::list pieces;
+            for (uint32_t id = 0; id < core.model().n_tokens(); ++id) {
+                const std::string_view piece = core.model().piece(id);
+                pieces.append(nb::bytes(piece.data(), piece.size()));
+            }
+            return pieces;
+        })
+        .def("scores", [](const Core& core) { return array(core.model().scores(), core.model().n_tokens()); })
+        .def("counts", [](const Core& core) { return array(core.model().counts(), core.model().n_tokens()); })
+        .def("encode", [](Core& core, nb::bytes data) { return core.encode(text_of(data)); }, nb::arg("data"))
+        .def("encode", [](Core& core, In<uint8_t> data) { return core.encode(text_of(data)); }, nb::arg("data"))
+        .def("encode_batch", &Core::encode_batch, nb::arg("documents"), nb::arg("threads"))
+        .def("sample", [](Core& core, nb::bytes data, double alpha, uint64_t seed, uint64_t document) {
+            return core.sample(text_of(data), alpha, seed, document);
+        }, nb::arg("data"), nb::arg("alpha"), nb::arg("seed"), nb::arg("document"))
+        .def("sample_batch", &Core::sample_batch, nb::arg("documents"), nb::arg("alpha"), nb::arg("seed"),
+             nb::arg("first_document"), nb::arg("threads"))
+        .def("decode", &Core::decode, nb::arg("tokens"))
+        .def("matches", &Core::matches, nb::arg("data"));
+
+    nb::register_exception_translator([](const std::exception_ptr& pointer, void*) {
+        try {
+            std::rethrow_exception(pointer);
+        } catch (const DiskError& error) {
+            errno = error.code;
+            PyErr_SetFromErrnoWithFilename(PyExc_OSError, error.path.c_str());
+        }
+    });
+
+    nb::class_<NgramModel>(module, "NgramModel")
+        .def_prop_ro("order", &NgramModel::order)
+        .def_prop_ro("size", &NgramModel::size)
+        .def_prop_ro("fingerprint", &NgramModel::fingerprint);
+    nb::class_<NgramPass>(module, "NgramPass")
+        .def(nb::init<unsigned, bool, size_t, size_t>(), nb::arg("order"), nb::arg("isolate_digits"), nb::arg("memory"),
+             nb::arg("threads"))
+        .def("add", &NgramPass::add, nb::arg("documents"))
+        .def("is_full", &NgramPass::is_full, nb::arg("next_bytes"))
+        .def_prop_ro("size", &NgramPass::size)
+        .def("write", &NgramPass::write, nb::arg("path"))
+        .def("finish", &NgramPass::finish, nb::arg("paths"), nb::arg("min_count"), nb::arg("memory"));
+    nb::class_<PiecePass>(module, "PiecePass")
+        .def(nb::init<std::shared_ptr<NgramModel>, unsigned, bool, unsigned, size_t, size_t>(), nb::arg("model"),
+             nb::arg("order"), nb::arg("isolate_digits"), nb::arg("revision"), nb::arg("memory"), nb::arg("threads"))
+        .def("add", &PiecePass::add, nb::arg("documents"))
+        .def("is_full", &PiecePass::is_full)
+        .def("write", &PiecePass::write, nb::arg("path"))
+        .def_prop_ro("fingerprint", &PiecePass::fingerprint)
+        .def("prune", &PiecePass::prune, nb::arg("paths"), nb::arg("sizes"), nb::arg("min_count"),
+             nb::arg("max_piece_length"), nb::arg("threads"));
+    module.def("merge_runs", &merge_runs, nb::arg("paths"), nb::arg("out"));
+    module.def("describe_run", &describe_run, nb::arg("path"));
+
+    nb::class_<Stream>(module, "Stream")
+        .def(nb::init<std::shared_ptr<Core>>(), nb::arg("model"))
+        .def("feed", &Stream::feed, nb::arg("data"))
+        .def("finish", &Stream::finish)
+        .def_prop_ro("pending", &Stream::pending);
 }

@@ -1,0 +1,23 @@
+// A double-array trie over byte strings: the child of node s by byte b is base[s] ^ b, if its check is s.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <vector>
+
+namespace paribus {
+
+constexpr uint32_t kNone = 0xffffffffu;
+
+struct DoubleArray {
+    std::vector<uint32_t> base;   // multiple of 256 nodes, so that base ^ b is always inside
+    std::vector<uint32_t> check;  // parent, or kNone for a free slot and for the root (node 0)
+    std::vector<uint32_t> value;  // index of the key that ends here, or kNone
+    std::vector<uint32_t> order;  // nodes by depth, the root first
+};
+
+// Keys: sorted, distinct, not empty. Linear in their total length for the vocabularies met here (a node tries a
+// bounded number of places). Throws std::length_error beyond 2^31 nodes.
+DoubleArray build_double_array(const std::vector<std::string_view>& keys);
+
+}  // namespace paribus

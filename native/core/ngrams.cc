@@ -1,0 +1,90 @@
+#include "ngrams.hh"
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <string>
+
+#include "checksum.hh"
+#include "model.hh"
+
+namespace paribus {
+namespace {
+
+uint64_t prefix(uint64_t bytes, unsigned length) { return bytes >> (8 * (kMaxOrder - length)) << (8 * (kMaxOrder - length)); }
+
+}  // namespace
+
+NgramModel::NgramModel(const RunSettings& settings, uint64_t min_count, size_t memory)
+    : settings_(settings), min_count_(min_count), memory_(memory) {}
+
+void NgramModel::close(unsigned level) {
+    if (level > 1 && counts_[level] < min_count_) return;
+    levels_[level].push_back({prefix(bytes_, level) << kLengthBits | level, counts_[level]});
+    if (++size_ * (sizeof(Gram) + 2 * sizeof(Slot)) > memory_ + (64u << 20)) {
+        throw FormatError("the n-grams seen at least " + std::to_string(min_count_) +
+                          " times do not fit the memory given: raise the memory or the minimal count");
+    }
+}
+
+void NgramModel::add(uint64_t window, uint64_t count) {
+    const unsigned length = static_cast<unsigned>(window & ((1u << kLengthBits) - 1));
+    const uint64_t bytes = window >> kLengthBits;
+    if (length == 0 || length > settings_.order || (bytes >> (8 * kMaxOrder)) || prefix(bytes, length) != bytes) {
+        throw FormatError("the counts hold an n-gram that cannot be: the file is damaged");
+    }
+    const uint64_t differ = (bytes ^ bytes_) << (64 - 8 * kMaxOrder);
+    const unsigned same = differ ? static_cast<unsigned>(std::countl_zero(differ)) / 8 : kMaxOrder;
+    const unsigned common = std::min({same, depth_, length});
+    for (unsigned level = depth_; level > common; --level) close(level);
+    for (unsigned level = common + 1; level <= length; ++level) counts_[level] = 0;
+    for (unsigned level = 1; level <= length; ++level) counts_[level] += count;
+    bytes_ = bytes;
+    depth_ = length;
+}
+
+void NgramModel::finish() {
+    for (unsigned level = depth_; level > 0; --level) close(level);
+    depth_ = 0;
+    uint64_t counts[256] = {};
+    for (const Gram& gram : levels_[1]) counts[gram.key >> kLengthBits >> (8 * (kMaxOrder - 1))] = gram.count;
+    uint64_t total = 0;
+    for (uint64_t& count : counts) total += count = std::max<uint64_t>(count, 1);
+    const double log_total = std::log(static_cast<double>(total));
+    ones_.resize(256);
+    for (size_t byte = 0; byte < 256; ++byte) ones_[byte] = std::log(static_cast<double>(counts[byte])) - log_total;
+    twos_.assign(65536, kUnseen);
+
+    size_t many = 0;
+    for (unsigned level = 3; level <= settings_.order; ++level) many += levels_[level].size();
+    const unsigned bits = static_cast<unsigned>(std::max(4, static_cast<int>(std::bit_width(many + many / 2))));
+    slots_.assign(size_t{1} << bits, Slot{0, 0});
+    mask_ = slots_.size() - 1;
+    shift_ = 64 - bits;
+
+    fingerprint_ = checksum(&min_count_, sizeof min_count_);
+    for (unsigned level = 1; level <= settings_.order; ++level) {
+        const std::vector<Gram>& grams = levels_[level];
+        fingerprint_ = checksum(grams.data(), grams.size() * sizeof(Gram), fingerprint_);
+        if (level == 1) continue;
+        size_t parent = 0;  // both levels are sorted
+        for (const Gram& gram : grams) {
+            const uint64_t bytes = gram.key >> kLengthBits;
+            const uint64_t above = prefix(bytes, level - 1) << kLengthBits | (level - 1);
+            while (levels_[level - 1][parent].key < above) ++parent;
+            const double value = std::log(static_cast<double>(gram.count)) -
+                                 std::log(static_cast<double>(levels_[level - 1][parent].count));
+            if (level == 2) {
+                twos_[bytes >> (8 * (kMaxOrder - 2))] = value;
+                continue;
+            }
+            size_t i = hash(gram.key);
+            while (slots_[i].key) i = (i + 1) & mask_;
+            slots_[i] = {gram.key, value};
+        }
+        if (level > 1) std::vector<Gram>().swap(levels_[level - 1]);
+    }
+    for (auto& level : levels_) std::vector<Gram>().swap(level);
+}
+
+}  // namespace paribus

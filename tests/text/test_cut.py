@@ -43,3 +43,8 @@ def test_a_line_without_end_is_cut_between_characters(text, piece):
 
 def test_an_empty_text_is_one_empty_piece():
     assert list(cut([], 10, 5)) == [b""]
+
+
+def test_a_line_end_at_exactly_the_length_of_a_piece_ends_it():
+    assert list(cut([b"ab\ncd\ne"], longest=6, piece=3)) == [b"ab\n", b"cd\n", b"e"]
+    assert list(cut([b"ab\ncd\n"], longest=6, piece=3)) == [b"ab\ncd\n"]

@@ -142,6 +142,15 @@ def test_a_damaged_copy_is_rebuilt(tmp_path, name, damage):
     assert leftovers(tmp_path) == []
 
 
+def test_a_border_inside_a_document_is_damage(tmp_path):
+    first = prepare(Given(content=CONTENT), tmp_path)
+    offsets = first.offsets("train").copy()
+    offsets[1] += 1
+    np.save(first.path / "train.offsets.npy", offsets)
+    assert not Prepared.open(first.path).intact()
+    assert prepare(Given(content=CONTENT), tmp_path).intact()
+
+
 def test_another_version_of_the_form_is_refused(tmp_path):
     path = prepare(Given(content=CONTENT), tmp_path).path
     manifest = json.loads((path / "manifest.json").read_text())

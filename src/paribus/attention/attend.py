@@ -45,7 +45,8 @@ def attend(
     """
     scores = grouped_scores(pieces[0].query * scale, pieces[0].key)
     for piece in pieces[1:]:
-        assert piece.owns is not None and distance is not None
+        assert piece.owns is not None
+        assert distance is not None
         scores = scores.where(~piece.owns(distance), grouped_scores(piece.query * scale, piece.key))
     if bias is not None:
         scores = scores + bias

@@ -99,7 +99,7 @@ class GroupedQuery(Mixer):
         q, k, v = self._project(x)
         indices = torch.arange(x.shape[1], device=x.device)
         seen = self._visible(x.shape[0], indices, indices, mask)
-        q, k, scale = self.config.scale(q, k, seen.count)
+        q, k, scale = self.config.scale(q, k, seen.n_keys)
         return self._attend(q, k, v, positions, positions, seen, scale, keys_rotated=False)
 
     def start(self, batch: int, capacity: int, dtype: torch.dtype, device: torch.device) -> KeyValueCache:
@@ -121,7 +121,7 @@ class GroupedQuery(Mixer):
         q, k, v = self._project(x)
         k_indices = torch.arange(state.length + x.shape[1], device=x.device)
         seen = self._visible(x.shape[0], k_indices[state.length :], k_indices, mask)
-        q, k, scale = self.config.scale(q, k, seen.count)  # a key is changed by itself alone, so it is stored changed
+        q, k, scale = self.config.scale(q, k, seen.n_keys)  # a key is changed by itself alone, so it is stored changed
         if state.rotated:
             k = position.rotate(k, positions)
         keys, values, k_positions = state.append(k, v, positions)
@@ -139,10 +139,10 @@ class GroupedQuery(Mixer):
         whole = self.config.mask if extra is None else self.config.mask & extra
         plain_causal = isinstance(whole, Causal) and len(q_indices) == len(k_indices)
         mask = None if plain_causal else whole.dense(batch, self.config.n_heads, q_indices, k_indices)
-        count = None
+        n_keys = None
         if self.config.scale.counts_keys:
-            count = (q_indices + 1)[None, None] if mask is None else mask.sum(dim=-1)
-        return _Visible(mask, count, whole.causal, plain_causal)
+            n_keys = (q_indices + 1)[None, None] if mask is None else mask.sum(dim=-1)
+        return _Visible(mask, n_keys, whole.causal, plain_causal)
 
     def _attend(
         self,
@@ -176,7 +176,7 @@ class _Visible(NamedTuple):
     """Which keys the queries of one call see."""
 
     mask: Tensor | None  # boolean, broadcastable to the scores; None under the plain causal mask
-    count: Tensor | None  # keys that each query sees, where the scale asks for it
+    n_keys: Tensor | None  # keys that each query sees, where the scale asks for it
     causal: bool  # no query sees a later key
     plain_causal: bool  # exactly the causal mask over the same tokens
 

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from paribus.cli import check, claims, compare, new
+from paribus.cli import check, claims, compare, evaluate, generate, new, train
 
 app = typer.Typer(
     name="paribus",
@@ -14,10 +14,16 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-app.command("check")(check.check)
-app.command("claims")(claims.claims)
-app.command("compare")(compare.compare)
-app.command("new", help="Write a commented claim to start from.")(new.new)
+for command in (
+    check.check,
+    claims.claims,
+    compare.compare,
+    new.new,
+    train.train,
+    evaluate.evaluate,
+    generate.generate,
+):
+    app.command()(command)
 
 
 def main() -> None:
@@ -25,16 +31,16 @@ def main() -> None:
     from paribus.core.errors import ParibusError
 
     try:
-        app(standalone_mode=False)
+        sys.exit(app(standalone_mode=False))
     except ParibusError as error:
         fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         fail("interrupted; whatever was finished is kept, and the same command goes on from there", 130)
-    except typer.Exit as stop:
-        sys.exit(stop.exit_code)
     except Exception as error:
-        if type(error).__module__.startswith(("click", "typer")):
-            error.show()  # type: ignore[attr-defined]
+        if isinstance(error, BrokenPipeError):
+            sys.exit(1)
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # a wrong option or command, from typer
+            error.show()
             sys.exit(2)
         raise
 

@@ -1,5 +1,31 @@
-"""`paribus new claim NAME`: a claim to start from."""
+"""`paribus new claim NAME`: a commented claim to start from."""
+
+import re
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from paribus.core.errors import InputError
 
 
-def new() -> None:
-    """Write a commented claim."""
+def new(
+    kind: Annotated[str, typer.Argument(metavar="claim", help="What to write: claim.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="In lower case, words joined by '-' or '_'.")],
+) -> None:
+    """Write a commented claim to NAME.py; it runs as it is: `paribus compare NAME.py --profile smoke`."""
+    if kind != "claim":
+        raise InputError(f"unknown kind {kind!r}: `paribus new claim NAME` is what there is")
+    if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
+        raise InputError(f"{name!r} is no name for a claim: use lower-case letters, digits and '-', such as my-idea")
+    path = Path(name.replace("-", "_") + ".py")
+    template = resources.files("paribus.cli").joinpath("new_claim.py.txt").read_text(encoding="utf-8")
+    try:
+        with open(path, "x", encoding="utf-8") as file:
+            file.write(template)
+    except FileExistsError as error:
+        raise InputError(f"{path} exists already: choose another name, or delete it") from error
+    except OSError as error:
+        raise InputError(f"cannot write {path} ({error.strerror}): run this in a folder that you may write") from error
+    typer.echo(f"{path} is written. Edit it, then:\n  paribus compare {path} --plan\n  paribus compare {path}")

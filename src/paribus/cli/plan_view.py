@@ -25,6 +25,8 @@ def detectable(plan: Plan, prediction: Prediction) -> dict[str, Any]:
         smallest = power.smallest_margin(n, unit, comparisons=k)
     else:
         smallest = power.smallest_effect(n, unit, comparisons=k)
+    # For a Greater the border is b, so an effect must be that much larger to be told from it.
+    smallest += getattr(prediction, "by", 0.0)
     wanted = margin if margin is not None else getattr(prediction, "by", 0.0)
     needed = None
     if sd is not None and wanted:

@@ -5,6 +5,7 @@ A part without parameters (a mask, a scale, a schedule) is used as it is; a part
 (for a nested `Config`, its owner's) and is resolved, when read back, in the family of the field that holds it.
 """
 
+import collections.abc
 import hashlib
 import json
 import math
@@ -12,7 +13,6 @@ import types
 import typing
 from collections.abc import Iterator
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from functools import lru_cache
 from typing import Any, ClassVar, Union, dataclass_transform, get_args, get_origin
 
 from paribus.core.errors import ConfigError, nearest
@@ -38,7 +38,7 @@ class Part:
         dataclass(frozen=True, kw_only=kw_only)(cls)
 
     def __post_init__(self) -> None:
-        for name, hint in hints(type(self)).items():
+        for name, hint in hints(self.__class__).items():
             object.__setattr__(self, name, _coerce(getattr(self, name), hint, f"{part_name(type(self))}.{name}"))
         self.check()
 
@@ -55,11 +55,15 @@ def part_name(cls: type) -> str:
     return cls.__qualname__.removesuffix(".Config").rsplit(".", 1)[-1]
 
 
-@lru_cache(maxsize=None)
-def hints(cls: type) -> dict[str, Any]:
+_HINTS: dict[type, dict[str, Any]] = {}  # resolved once per class, since resolving is slow
+
+
+def hints(cls: type[Any]) -> dict[str, Any]:
     """Field name -> resolved type, for the fields of a dataclass."""
-    resolved = typing.get_type_hints(cls)
-    return {field.name: resolved[field.name] for field in fields(cls)}
+    if cls not in _HINTS:
+        resolved = typing.get_type_hints(cls)
+        _HINTS[cls] = {field.name: resolved[field.name] for field in fields(cls)}
+    return _HINTS[cls]
 
 
 def require(condition: bool, message: str) -> None:
@@ -81,8 +85,8 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
             except ConfigError as error:
                 problems.append(error)
         raise ConfigError(f"{where} = {value!r}: expected {_spell(hint)}") from problems[0]
-    if origin is tuple:
-        inner = get_args(hint)
+    if origin in (tuple, collections.abc.Sequence):
+        inner = get_args(hint) if origin is tuple else (get_args(hint)[0], Ellipsis)
         if not isinstance(value, (tuple, list, range)):
             raise ConfigError(f"{where} = {value!r}: expected a tuple")
         if len(inner) == 2 and inner[1] is Ellipsis:
@@ -161,11 +165,12 @@ def from_dict(hint: Any, data: Any, where: str = "") -> Any:
             except ConfigError as error:
                 problems.append(error)
         raise problems[0]
-    if origin is tuple:
+    if origin in (tuple, collections.abc.Sequence):
         if not isinstance(data, list):
             raise ConfigError(f"{where}: expected a list, got {data!r}")
         inner = get_args(hint)
-        each = [inner[0]] * len(data) if inner[-1] is Ellipsis else list(inner)
+        alike = origin is not tuple or inner[-1] is Ellipsis
+        each = [inner[0]] * len(data) if alike else list(inner)
         return _coerce([from_dict(one, item, where) for one, item in zip(each, data)], hint, where)
     if isinstance(hint, type) and issubclass(hint, Part):
         return _part_from_dict(hint, data, where)
@@ -183,7 +188,8 @@ def _part_from_dict(base: type[Part], data: Any, where: str) -> Any:
     for key in given:
         if key not in known:
             raise ConfigError(f"{where}: {data['part']} has no field {key!r}; {nearest(key, known)}")
-    missing = [f.name for f in fields(cls) if f.name not in given and f.default is MISSING and f.default_factory is MISSING]
+    needed = [f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING]
+    missing = [name for name in needed if name not in given]
     if missing:
         raise ConfigError(f"{where}: {data['part']} needs {', '.join(missing)}")
     return cls(**{key: from_dict(known[key], value, f"{where}.{key}") for key, value in given.items()})

@@ -8,7 +8,7 @@ import importlib
 import inspect
 import pkgutil
 import sys
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 from paribus.core.config import Part, part_name
@@ -24,7 +24,7 @@ def packages(base: type[Part]) -> tuple[str, ...]:
     return (package,) if package else ()  # a base declared in a user's own file has no folder
 
 
-@lru_cache(maxsize=None)
+@cache
 def _load(package: str) -> None:
     parent = importlib.import_module(package)
     for info in pkgutil.walk_packages(parent.__path__, package + "."):
@@ -32,7 +32,7 @@ def _load(package: str) -> None:
 
 
 def _subclasses(base: type) -> set[type]:
-    direct = set(base.__subclasses__())
+    direct: set[type] = set(base.__subclasses__())
     return direct.union(*(_subclasses(one) for one in direct)) if direct else direct
 
 
@@ -45,7 +45,7 @@ def members(base: type[Part]) -> list[type[Any]]:
     found = [
         cls
         for cls in {base} | _subclasses(base)
-        if not inspect.isabstract(cls) and (cls.__module__ + ".").startswith(inside) and not cls.__dict__.get("abstract")
+        if not inspect.isabstract(cls) and (cls.__module__ + ".").startswith(inside)
     ]
     return sorted(found, key=part_name)
 

@@ -4,9 +4,9 @@ Building one touches no file, tensor or random number; `paribus check` does the 
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from paribus.core.config import Part, require
 from paribus.core.errors import ConfigError, nearest
@@ -75,10 +75,10 @@ class Profile(Part):
     """How a claim is run at one size: budget, seeds, rates, margins."""
 
     budget: Budget | None = None  # None for measured tasks
-    seeds: tuple[int, ...]
+    seeds: Sequence[int]
     # One rate is taken as it is, and the report says that it was not searched; several are searched for each arm.
-    learning_rates: tuple[float, ...] = ()
-    tuning_seeds: tuple[int, ...] = (1001, 1002)
+    learning_rates: Sequence[float] = ()
+    tuning_seeds: Sequence[int] = (1001, 1002)
     tuning_fraction: float = 1.0  # share of the budget that a tuning run gets
     margins: dict[str, float] = field(default_factory=dict)  # prediction id -> margin at this size
     # prediction id -> standard deviation of the paired difference, as far as it is known before the run
@@ -103,11 +103,11 @@ class Claim:
 
     statement: str
     source: str
-    arms: tuple[Arm, ...] | list[Arm]
+    arms: Sequence[Arm]
     task: Trained | Measured
     profiles: Mapping[str, Profile]
     primary: str
-    predicts: tuple[Prediction, ...] | list[Prediction]
+    predicts: Sequence[Prediction]
     version: int = 1
     title: str = ""  # a short name for headlines
     notes: str = ""  # what a reader of the report should know: scale, confounders, where the post is wrong
@@ -121,7 +121,9 @@ class Claim:
             for role, other in (("reads", arm.reads), ("starts_from", arm.starts_from)):
                 if other is None:
                     continue
-                require(other in by_name, f"arm {arm.name!r} {role} {other!r}, which is no arm; {nearest(other, names)}")
+                require(
+                    other in by_name, f"arm {arm.name!r} {role} {other!r}, which is no arm; {nearest(other, names)}"
+                )
                 require(
                     by_name[other].reads is None and by_name[other].starts_from is None,
                     f"arm {arm.name!r} {role} {other!r}, which is not trained from scratch itself",

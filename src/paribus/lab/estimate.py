@@ -10,12 +10,12 @@ import psutil
 import torch
 
 from paribus.core.errors import InputError
+from paribus.data.batch import Batch
 from paribus.lab.claim import Trained
 from paribus.lab.plan import Plan, total_cost
 from paribus.lab.work import build
 from paribus.theory import memory
 from paribus.theory.flops import TRAINING_FACTOR
-from paribus.data.batch import Batch
 from paribus.training.loop import train
 
 PROCESS_BYTES = 420 * 2**20  # an idle worker: Python, torch, the mapped corpus

@@ -11,16 +11,7 @@ from types import ModuleType
 from paribus.core.config import Part, hints, part_name
 from paribus.core.errors import ConfigError, InputError, nearest
 from paribus.lab.claim import Claim, defined_in
-
-
-def claim_files() -> dict[str, Path]:
-    """Name -> file of every claim of the library: claims/<topic>/key_norm.py is `key-norm`. Imports none of them."""
-    folder = Path(__file__).parent.parent / "claims"
-    found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*.py")):
-        if not path.name.startswith("_"):
-            found[path.stem.replace("_", "-")] = path
-    return found
+from paribus.lab.index import claim_files
 
 
 def load(word: str) -> tuple[str, Claim]:

@@ -8,7 +8,7 @@ import hashlib
 import inspect
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -133,9 +133,7 @@ class Plan:
             return []
         return [self._read(self.control, seed, rates, "aa") for seed in self.profile.seeds]
 
-    def _train(
-        self, arm: Arm, phase: str, rate: float, seed: int, steps: int, rates: Mapping[str, float]
-    ) -> Cell:
+    def _train(self, arm: Arm, phase: str, rate: float, seed: int, steps: int, rates: Mapping[str, float]) -> Cell:
         task = self.trained
         start = None
         if arm.starts_from is not None:
@@ -202,7 +200,7 @@ class Plan:
         )
 
     def expected_cells(self) -> list[Cell]:
-        """Every cell of the run, with the first rate standing in for those still to be chosen: for counts and prices."""
+        """Every cell of the run, the first rate standing in for those still to be chosen: for counts and prices."""
         stand_in = {arm.name: rate for arm in self.claim.arms for rate in self.profile.learning_rates[:1]}
         tuning: list[Cell] = []
         if self.searched:
@@ -259,7 +257,7 @@ def make_plan(
     return Plan(name, claim, profile_name, profile, environment, manifest, sized)
 
 
-def _continued(seeds: tuple[int, ...], count: int) -> tuple[int, ...]:
+def _continued(seeds: Sequence[int], count: int) -> tuple[int, ...]:
     """The first `count` seeds, going on past the declared ones with the next integers."""
     extra = range(max(seeds) + 1, max(seeds) + 1 + max(0, count - len(seeds)))
     return (*seeds, *extra)[:count]

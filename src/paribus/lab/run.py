@@ -51,7 +51,9 @@ class Run:
         cells = plan.verdict_cells(rates)
         results = self._compute("verdict", cells, rates)
         computed = [Computed(cell, results[cell.digest]) for cell in with_dependencies(cells)]
-        trained = {(c.cell.arm, c.cell.replicate): c for c in computed if c.cell.kind == "train" and c.cell.phase != "aa"}
+        trained = {
+            (c.cell.arm, c.cell.replicate): c for c in computed if c.cell.kind == "train" and c.cell.phase != "aa"
+        }
         own = [Computed(cell, results[cell.digest]) for cell in cells]
         read = {(c.cell.arm, c.cell.replicate): c for c in own if c.cell.phase == "verdict"}
         twins = {c.cell.replicate: c for c in own if c.cell.phase == "aa"}
@@ -190,9 +192,7 @@ def at_edge(plan: Plan, rates: Mapping[str, float]) -> Iterator[str]:
         yield from (name for name, rate in rates.items() if rate in ends)
 
 
-def check_equal_things(
-    plan: Plan, trained: Mapping[tuple[str, int], Computed], twins: Mapping[int, Computed]
-) -> None:
+def check_equal_things(plan: Plan, trained: Mapping[tuple[str, int], Computed], twins: Mapping[int, Computed]) -> None:
     """The invariants of a fair trial: at every seed, equal data order, and equal starts of what the arms share."""
     for seed in plan.profile.seeds:
         runs = [c for (_, at), c in trained.items() if at == seed]

@@ -103,22 +103,6 @@ class Verdict:
         """The `predictions` of verdict.json."""
         return [outcome.entry() for outcome in self.outcomes]
 
-    def aa(self) -> list[dict[str, Any]]:
-        """The `aa` of verdict.json: one entry per prediction that has an A/A arm."""
-        return [
-            {
-                "id": outcome.prediction.id,
-                "metric": outcome.prediction.metric,
-                "n": outcome.noise.n,
-                "estimate": outcome.noise.mean,
-                "ci95": _finite(outcome.noise.interval(0.95)),
-                "p_t": outcome.noise.p_t(),
-                "holds": outcome.held,
-            }
-            for outcome in self.outcomes
-            if outcome.noise is not None
-        ]
-
 
 def judge(
     predictions: Sequence[Prediction],

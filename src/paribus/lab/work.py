@@ -53,7 +53,9 @@ def do(cell: Cell, task: Trained | Measured, stream: Stream | None, cells: Path,
         "host": platform.node(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
-    write_whole(folder / RESULT, json.dumps(result, indent=1, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n")
+    write_whole(
+        folder / RESULT, json.dumps(result, indent=1, ensure_ascii=False, sort_keys=True, allow_nan=False) + "\n"
+    )
     (folder / PROGRESS).unlink(missing_ok=True)
     return result
 

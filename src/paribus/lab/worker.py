@@ -34,10 +34,7 @@ def find_cell(plan: Plan, wanted: dict[str, Any]) -> Cell:
     """The cell that the parent means, built here from the claim."""
     rates: dict[str, float] = wanted["rates"]
     arm = plan.claim.arm(wanted["arm"])
-    if wanted["phase"] == "tune":
-        cells = plan.tuning_cells(arm, rates)
-    else:
-        cells = plan.verdict_cells(rates)
+    cells = plan.tuning_cells(arm, rates) if wanted["phase"] == "tune" else plan.verdict_cells(rates)
     for cell in cells:
         while True:
             if cell.digest == wanted["cell"]:

@@ -140,7 +140,7 @@ class DecoderLM(nn.Module):
     def start(self, batch: int, capacity: int) -> list[Any]:
         """An empty decoding state of every layer, for at most `capacity` tokens."""
         weight = self.embedding.weight
-        return [layer.mixer.start(batch, capacity, weight.dtype, weight.device) for layer in self.layers]
+        return [block.mixer.start(batch, capacity, weight.dtype, weight.device) for block in self._blocks()]
 
     def prefill(
         self, tokens: Tensor, positions: Tensor, state: list[Any], mask: Any = None, last: int | None = None
@@ -148,10 +148,13 @@ class DecoderLM(nn.Module):
         """Read the next tokens, any number of them, and return their logits and the state after them."""
         x = self.embedding(tokens)
         after = []
-        for layer, before in zip(self.layers, state, strict=True):
-            x, new = layer.prefill(x, positions, before, mask)
+        for block, before in zip(self._blocks(), state, strict=True):
+            x, new = block.prefill(x, positions, before, mask)
             after.append(new)
         return self._logits(x if last is None else x[:, -last:]), after
+
+    def _blocks(self) -> list[Block]:
+        return [layer for layer in self.layers if isinstance(layer, Block)]
 
     def _logits(self, x: Tensor) -> Tensor:
         x = self.norm(x)

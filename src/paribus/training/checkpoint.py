@@ -41,7 +41,9 @@ def load_weights(model: nn.Module, path: Path) -> None:
     try:
         stored = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"{path} cannot be read as weights ({error}): delete it and run the same command again") from error
+        raise InputError(
+            f"{path} cannot be read as weights ({error}): delete it and run the same command again"
+        ) from error
     wanted = weights(model)
     if stored.keys() != wanted.keys():
         odd = sorted(stored.keys() ^ wanted.keys())

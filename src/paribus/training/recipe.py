@@ -22,6 +22,4 @@ class Recipe(Part):
         require(self.batch >= 1, f"batch = {self.batch}: expected at least one sequence a step")
 
     def describe(self) -> str:
-        return (
-            f"{self.optimizer}, {self.schedule}, clip {self.clip:g}, batch {self.batch} sequences, {self.dtype}"
-        )
+        return f"{self.optimizer}, {self.schedule}, clip {self.clip:g}, batch {self.batch} sequences, {self.dtype}"

@@ -5,6 +5,7 @@ signature is FlexAttention's `mask_mod`, so that one mask serves the dense refer
 """
 
 from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor
 

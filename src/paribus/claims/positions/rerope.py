@@ -103,6 +103,6 @@ claim = Claim(
             dated="2026-11-22",
         ),
     ],
-    notes="A small multi-head pre-norm byte model: the published numbers are of a 100 M single-head GAU model. The last "
-    "32 bytes of each window are scored, only the context before them grows.",
+    notes="A small multi-head pre-norm byte model; the published numbers are of a 100 M single-head GAU model. The "
+    "last 32 bytes of each window are scored, only the context before them grows.",
 )

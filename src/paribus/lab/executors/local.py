@@ -4,6 +4,7 @@ Two one-thread processes finish more training than one two-thread process, and a
 with it but its cell.
 """
 
+import contextlib
 import json
 import os
 import queue
@@ -94,7 +95,9 @@ def _spell(cell: Cell) -> str:
 class _Process:
     """One worker process and the threads that listen to it."""
 
-    def __init__(self, settings: Mapping[str, Any], inbox: "queue.Queue[tuple[_Process, dict[str, Any] | None]]") -> None:
+    def __init__(
+        self, settings: Mapping[str, Any], inbox: "queue.Queue[tuple[_Process, dict[str, Any] | None]]"
+    ) -> None:
         threads = str(settings["threads"])
         environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
         try:
@@ -123,10 +126,8 @@ class _Process:
         self.process.wait()
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             if pipe is not None:
-                try:
+                with contextlib.suppress(OSError):
                     pipe.close()
-                except OSError:
-                    pass
 
     def _write(self, message: dict[str, Any]) -> None:
         assert self.process.stdin is not None

@@ -22,7 +22,9 @@ class NTKAware(Scaling):
 
     def __call__(self, frequencies: Tensor) -> Tensor:
         pairs = frequencies.shape[-1]
-        require(pairs > 1, "NTK-aware scaling needs a head of at least 4 coordinates: with one pair there is no slowest")
+        require(
+            pairs > 1, "NTK-aware scaling needs a head of at least 4 coordinates: with one pair there is no slowest"
+        )
         # 2i/(d-2) = i/(pairs - 1)
         exponent = torch.arange(pairs, dtype=frequencies.dtype, device=frequencies.device) / (pairs - 1)
         return frequencies * self.factor**-exponent

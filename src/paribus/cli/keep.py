@@ -1,0 +1,47 @@
+"""In a checkout: keep verdicts under docs/claims and write the index of claims."""
+
+import json
+import shutil
+from pathlib import Path
+
+from paribus.core.errors import InputError
+from paribus.lab.folder import read_json
+from paribus.lab.index import CLAIMS, INDEX, claim_files, describe
+
+
+def checkout() -> Path:
+    """The root of the checkout that this package runs from."""
+    root = CLAIMS.parent.parent.parent
+    if not (root / "pyproject.toml").is_file():
+        raise InputError(f"{CLAIMS} is an installed package, not a checkout: run this where paribus is developed")
+    return root
+
+
+def keep_verdict(run: Path) -> None:
+    """Copy verdict.json and report.md of a run to docs/claims/<name>/<profile>; smoke runs are refused."""
+    if not (run / "verdict.json").is_file():
+        raise InputError(f"{run} has no verdict.json: give the folder of a finished run")
+    verdict = read_json(run / "verdict.json")
+    if verdict["profile"] == "smoke":
+        raise InputError(f"{run} is a smoke run: it gives no verdict to keep")
+    if verdict["claim"] not in claim_files():
+        raise InputError(f"{verdict['claim']!r} is no claim of the library: only those are kept here")
+    target = checkout() / "docs" / "claims" / verdict["claim"]
+    target.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(run / "verdict.json", target / f"{verdict['profile']}.json")
+    shutil.copyfile(run / "report.md", target / f"{verdict['profile']}.md")
+
+
+def write_index() -> None:
+    """Describe every claim; one that changed under the same version, with verdicts kept, is refused."""
+    root = checkout()
+    before = json.loads(INDEX.read_text(encoding="utf-8")) if INDEX.exists() else {}
+    index = {name: describe(name, root / "docs" / "claims") for name in sorted(claim_files())}
+    for name, entry in index.items():
+        old = before.get(name)
+        if old and old["verdicts"] and old["version"] == entry["version"] and old["digest"] != entry["digest"]:
+            raise InputError(
+                f"the claim {name!r} changed, but it is still version {entry['version']} and has kept verdicts: raise "
+                "`version` in its file"
+            )
+    INDEX.write_text(json.dumps(index, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

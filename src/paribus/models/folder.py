@@ -1,0 +1,63 @@
+"""A trained model as a folder: model.json (config, data, where it comes from) and weights.safetensors.
+
+A finished training cell of a run folder opens the same way.
+"""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import nn
+
+from paribus.core.config import canonical_json, from_dict, to_dict
+from paribus.core.errors import ConfigError, InputError
+from paribus.data.source import Source
+from paribus.models.decoder import DecoderLM
+from paribus.training.checkpoint import load_weights, save_weights
+
+SCHEMA = "paribus.model/1"
+
+
+class Trained(NamedTuple):
+    model: DecoderLM
+    data: Source
+    origin: dict[str, Any]
+
+
+def save_model(model: nn.Module, config: Any, data: Source, origin: dict[str, Any], folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    save_weights(model, folder / "weights.safetensors")
+    described = {"schema": SCHEMA, "model": to_dict(config), "data": to_dict(data), "origin": origin}
+    text = json.dumps(json.loads(canonical_json(described)), indent=1, ensure_ascii=False) + "\n"
+    (folder / "model.json").write_text(text, encoding="utf-8")
+
+
+def load_model(folder: Path) -> Trained:
+    """A model with its weights, ready to read; InputError says what is missing."""
+    for name in ("model.json", "cell.json"):
+        if (folder / name).is_file():
+            break
+    else:
+        raise InputError(
+            f"{folder} holds no model (no model.json, no cell.json): give a folder made by `paribus train`, or a "
+            "training cell of a run folder, RUN/cells/DIGEST"
+        )
+    if not (folder / "weights.safetensors").is_file():
+        raise InputError(f"{folder} has no weights.safetensors: it is not a finished training")
+    try:
+        described = json.loads((folder / name).read_text(encoding="utf-8"))
+        config, data = (
+            (described["model"], described["data"])
+            if name == "model.json"
+            else (described["config"], described["task"]["data"])
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder / name} is damaged ({error}): train the model again") from error
+    try:
+        model = from_dict(DecoderLM.Config, config).build()
+        source = from_dict(Source, data)
+    except ConfigError as error:
+        raise InputError(f"{folder / name}: {error}; a part of your own must be imported before the model") from error
+    load_weights(model, folder / "weights.safetensors")
+    model.eval()
+    return Trained(model, source, described.get("origin", {}))

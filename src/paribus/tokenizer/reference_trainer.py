@@ -4,10 +4,10 @@ A byte n-gram model (order 6 by default) cuts the corpus into pieces; the pieces
 the vocabulary and each of them encodes to itself. Counts are integers and are pruned after all counting only, so the
 result depends neither on the order of the documents nor on the number of workers.
 
-Source: Su Jianlin, BytePiece: a purer tokenizer with a higher compression rate, 2023-09-07, and the code of bytepiece 0.6.3.
-Departure, `revision` 2: where the original scores an unseen n-gram with minus infinity, so that after one rare character
-the rest of its line falls apart into single bytes, we back off at bytes that may not begin a piece (see `log_p`).
-`revision` 1 is the original.
+Source: 苏剑林, BytePiece：更纯粹、更高压缩率的Tokenizer, 2023-09-07, and the code of bytepiece 0.6.3.
+Departure, `revision` 2: where the original scores an unseen n-gram with minus infinity, so that after one rare
+character the rest of its line falls apart into single bytes, we back off at bytes that may not begin a piece (see
+`log_p`). `revision` 1 is the original.
 """
 
 import math
@@ -88,10 +88,10 @@ class NgramModel:
         return not is_continuation(chunk[at]) or (at == 0 and self.revision > 1)
 
     def segment(self, chunk: bytes) -> list[bytes]:
-        """The best cuts. State r of a byte: how many bytes of its piece come before it, order - 1 meaning at least so many.
+        """The best cuts. State r of a byte: how many bytes of its piece come before it, order - 1 for that and more.
 
-        a_i[0] = max_r a_{i-1}[r] + log_p(c_i);  a_i[j] = a_{i-1}[j-1] + log_p(c_{i-j} .. c_i);  the last state also stays
-        where it is. Among equal sums the lowest r wins.
+        a_i[0] = max_r a_{i-1}[r] + log_p(c_i);  a_i[j] = a_{i-1}[j-1] + log_p(c_{i-j} .. c_i);  the last state also
+        stays where it is. Among equal sums the lowest r wins.
         """
         last = self.order - 1
         score = [-math.inf] * self.order

@@ -1,0 +1,47 @@
+"""Between Python's strings and arrays and the core's bytes and ids, with errors that say what came."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+
+from paribus.core.errors import ConfigError, InputError
+from paribus.tokenizer import _native
+
+
+def to_bytes(text: bytes | bytearray | memoryview | str) -> bytes:
+    """UTF-8 of a string; bytes (also bytearray and memoryview) as they are. Raises InputError for lone surrogates."""
+    if isinstance(text, bytes):
+        return text
+    if isinstance(text, str):
+        try:
+            return text.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"the text has the lone surrogate U+{ord(text[error.start]):04X} at {error.start}, which has no UTF-8 "
+                "form; pass bytes, for example text.encode('utf-8', 'surrogatepass')"
+            ) from error
+    if isinstance(text, (bytearray, memoryview)):
+        return bytes(text)
+    given: object = text
+    raise ConfigError(f"expected text as str or bytes, got {type(given).__name__}")
+
+
+def to_ids(ids: Iterable[int] | npt.NDArray[np.integer]) -> npt.NDArray[np.uint32]:
+    """Whole numbers of [0, 2^32) as a contiguous array, shape (n,)."""
+    given = ids if isinstance(ids, np.ndarray) else np.asarray(list(ids))
+    if given.size == 0:
+        return np.zeros(0, dtype=np.uint32)
+    if given.dtype.kind not in "iu" or given.ndim != 1:
+        raise ConfigError(f"expected a list of token ids, got an array of {given.dtype} with shape {given.shape}")
+    if given.dtype != np.uint32 and (int(given.min()) < 0 or int(given.max()) > 0xFFFFFFFF):
+        raise ConfigError(f"token ids are whole numbers from 0 on, got {given.min()} to {given.max()}")
+    return np.ascontiguousarray(given, dtype=np.uint32)
+
+
+def decode(model: _native.Model, ids: Iterable[int] | npt.NDArray[np.integer]) -> bytes:
+    """The pieces joined; special tokens stand for no bytes. Raises ConfigError for unknown ids."""
+    try:
+        return model.decode(to_ids(ids))
+    except IndexError as error:
+        raise ConfigError(f"{error}: these are the ids of another tokenizer") from error

@@ -80,6 +80,8 @@ class Profile(Part):
     learning_rates: Sequence[float] = ()
     tuning_seeds: Sequence[int] = (1001, 1002)
     tuning_fraction: float = 1.0  # share of the budget that a tuning run gets
+    # How often the grid is prolonged, for all arms alike, while some arm's best rate is at its end.
+    grid_extensions: int = 2
     margins: dict[str, float] = field(default_factory=dict)  # prediction id -> margin at this size
     # prediction id -> standard deviation of the paired difference, as far as it is known before the run
     expected_sd: dict[str, float] = field(default_factory=dict)
@@ -94,6 +96,7 @@ class Profile(Part):
             "tuning seeds and verdict seeds overlap: a verdict needs fresh seeds",
         )
         require(all(rate > 0 for rate in self.learning_rates), f"learning_rates = {self.learning_rates}: not positive")
+        require(self.grid_extensions >= 0, f"grid_extensions = {self.grid_extensions}: expected 0 or more")
         require(0 < self.tuning_fraction <= 1, f"tuning_fraction = {self.tuning_fraction}: expected a share in (0, 1]")
 
 

@@ -112,11 +112,11 @@ class Plan:
     def digest(self) -> str:
         return digest(self.described())
 
-    def tuning_cells(self, arm: Arm, rates: Mapping[str, float]) -> list[Cell]:
-        """One training per rate and tuning seed; `rates` are those already chosen for other arms."""
+    def tuning_cells(self, arm: Arm, rates: Mapping[str, float], grid: Sequence[float]) -> list[Cell]:
+        """One training per rate of the grid and tuning seed; `rates` are those already chosen for other arms."""
         return [
             self._train(arm, "tune", rate, seed, self.tuning_steps, rates)
-            for rate in self.profile.learning_rates
+            for rate in grid
             for seed in self.profile.tuning_seeds
         ]
 
@@ -205,7 +205,7 @@ class Plan:
         tuning: list[Cell] = []
         if self.searched:
             for arm in self.claim.trained_arms():
-                tuning += self.tuning_cells(arm, stand_in)
+                tuning += self.tuning_cells(arm, stand_in, self.profile.learning_rates)
         return with_dependencies(tuning + self.verdict_cells(stand_in))
 
 

@@ -6,7 +6,7 @@ import platform
 import resource
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,7 @@ class Run:
         self.done = 0.0  # FLOPs of finished cells
         self.computed_seconds = 0.0
         self.fresh = 0
+        self.edges: list[str] = []  # arms whose best rate is at an end of the grid even so
 
     def carry_out(self) -> Record:
         began = time.perf_counter()
@@ -70,7 +71,7 @@ class Run:
             folder=self.folder.path,
             rates=rates,
             tried=tuple(tried),
-            edges=tuple(at_edge(plan, rates)),
+            edges=tuple(self.edges),
             trained=trained,
             read=read,
             results=by_arm,
@@ -87,26 +88,34 @@ class Run:
         if not plan.searched:
             rates.update(dict.fromkeys(arms, plan.profile.learning_rates[0]))
             return []
-        cells = {name: plan.tuning_cells(plan.claim.arm(name), rates) for name in arms}
-        results = self._compute("learning rates", [cell for each in cells.values() for cell in each], rates)
-        tried = [
+        grid = sorted(plan.profile.learning_rates)
+        tried = self._try(arms, rates, grid)
+        best = best_rates(tried)
+        for _ in range(plan.profile.grid_extensions):
+            further = beyond(grid, best.values())
+            if not further:
+                break
+            grid = sorted(grid + further)
+            tried += self._try(arms, rates, further)
+            best = best_rates(tried)
+        rates.update(best)
+        self.edges += [name for name in arms if best[name] in (grid[0], grid[-1])]
+        return tried
+
+    def _try(self, arms: Sequence[str], rates: Mapping[str, float], grid: Sequence[float]) -> list[Tried]:
+        """Train every arm at every rate of the grid, on the tuning seeds."""
+        cells = [cell for name in arms for cell in self.plan.tuning_cells(self.plan.claim.arm(name), rates, grid)]
+        results = self._compute("learning rates", cells, rates)
+        return [
             Tried(
-                arm=name,
+                arm=cell.arm,
                 learning_rate=float(cell.learning_rate or 0.0),
                 seed=cell.replicate,
                 dev_loss=results[cell.digest]["metrics"]["dev_loss"],
                 diverged=results[cell.digest]["status"] == "diverged",
             )
-            for name, each in cells.items()
-            for cell in each
+            for cell in cells
         ]
-        for name in arms:
-            mean = {
-                rate: statistics.fmean(t.dev_loss for t in tried if t.arm == name and t.learning_rate == rate)
-                for rate in plan.profile.learning_rates
-            }
-            rates[name] = min(mean, key=lambda rate: mean[rate])
-        return tried
 
     def _compute(self, stage: str, cells: Sequence[Cell], rates: Mapping[str, float]) -> dict[str, dict[str, Any]]:
         """The results of the cells and all that they need, from files where there are any."""
@@ -185,11 +194,24 @@ def _is_twin_training(cell: Cell) -> bool:
     return cell.kind == "train" and cell.phase == "aa"
 
 
-def at_edge(plan: Plan, rates: Mapping[str, float]) -> Iterator[str]:
-    """Arms whose best rate is the smallest or largest of the grid: the optimum may lie beyond it."""
-    if plan.searched:
-        ends = (min(plan.profile.learning_rates), max(plan.profile.learning_rates))
-        yield from (name for name, rate in rates.items() if rate in ends)
+def best_rates(tried: Sequence[Tried]) -> dict[str, float]:
+    """Arm -> the rate with the lowest mean dev loss over the tuning seeds; of equal ones the smaller."""
+    losses: dict[tuple[str, float], list[float]] = {}
+    for one in tried:
+        losses.setdefault((one.arm, one.learning_rate), []).append(one.dev_loss)
+    ranked = sorted((arm, statistics.fmean(values), rate) for (arm, rate), values in losses.items())
+    best: dict[str, float] = {}
+    for arm, _, rate in ranked:
+        best.setdefault(arm, rate)
+    return best
+
+
+def beyond(grid: Sequence[float], best: Iterable[float]) -> list[float]:
+    """The rates by which a sorted grid goes on, in its own ratio, at each end where some arm has its best rate."""
+    chosen = set(best)
+    below = [grid[0] * grid[0] / grid[1]] if grid[0] in chosen else []
+    above = [grid[-1] * grid[-1] / grid[-2]] if grid[-1] in chosen else []
+    return below + above
 
 
 def check_equal_things(plan: Plan, trained: Mapping[tuple[str, int], Computed], twins: Mapping[int, Computed]) -> None:

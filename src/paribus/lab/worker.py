@@ -24,7 +24,7 @@ from paribus.data.source import Stream
 from paribus.lab.cell import Cell, Environment
 from paribus.lab.claim import Trained
 from paribus.lab.load import load
-from paribus.lab.plan import Plan, make_plan
+from paribus.lab.plan import Plan, make_plan, with_dependencies
 from paribus.lab.work import do
 
 REPORT_EVERY = 0.2  # seconds between two progress lines of one cell
@@ -33,15 +33,15 @@ REPORT_EVERY = 0.2  # seconds between two progress lines of one cell
 def find_cell(plan: Plan, wanted: dict[str, Any]) -> Cell:
     """The cell that the parent means, built here from the claim."""
     rates: dict[str, float] = wanted["rates"]
-    arm = plan.claim.arm(wanted["arm"])
-    cells = plan.tuning_cells(arm, rates) if wanted["phase"] == "tune" else plan.verdict_cells(rates)
-    for cell in cells:
-        while True:
-            if cell.digest == wanted["cell"]:
-                return cell
-            if cell.weights is None:
-                break
-            cell = cell.weights
+    if wanted["phase"] == "tune":
+        # The rate of the cell, and of one that starts from it, are those in question; others are chosen already.
+        ready = [arm for arm in plan.claim.trained_arms() if arm.starts_from is None or arm.starts_from in rates]
+        cells = [cell for arm in ready for cell in plan.tuning_cells(arm, rates, [wanted["learning_rate"]])]
+    else:
+        cells = plan.verdict_cells(rates)
+    for cell in with_dependencies(cells):
+        if cell.digest == wanted["cell"]:
+            return cell
     raise CellFailed(
         f"the claim no longer gives the cell {wanted['cell']} of arm {wanted['arm']!r}: its file, a part or the corpus "
         "changed while the run was going on; start the run again"

@@ -119,7 +119,8 @@ class _Process:
         self._write({"settings": dict(settings)})
 
     def ask(self, cell: Cell, rates: Mapping[str, float]) -> None:
-        self._write({"cell": cell.digest, "arm": cell.arm, "phase": cell.phase, "rates": dict(rates)})
+        wanted = {"cell": cell.digest, "arm": cell.arm, "phase": cell.phase, "learning_rate": cell.learning_rate}
+        self._write({**wanted, "rates": dict(rates)})
 
     def stop(self) -> None:
         self.process.kill()

@@ -21,7 +21,7 @@ from paribus.lab.claim import Measured, Trained
 from paribus.lab.events import EventFile, read_events
 from paribus.lab.folder import EVENTS, RESULT, WEIGHTS, write_whole
 from paribus.layers.parameters import draw
-from paribus.training.checkpoint import load_weights, save_weights
+from paribus.models.weights import load_weights, save_weights
 from paribus.training.loop import token_loss, train
 from paribus.training.precision import autocast
 

@@ -13,7 +13,7 @@ from paribus.core.config import canonical_json, from_dict, to_dict
 from paribus.core.errors import ConfigError, InputError
 from paribus.data.source import Source
 from paribus.models.decoder import DecoderLM
-from paribus.training.checkpoint import load_weights, save_weights
+from paribus.models.weights import load_weights, save_weights
 
 SCHEMA = "paribus.model/1"
 

@@ -23,3 +23,6 @@ class Recipe(Part):
 
     def describe(self) -> str:
         return f"{self.optimizer}, {self.schedule}, clip {self.clip:g}, batch {self.batch} sequences, {self.dtype}"
+
+
+Recipe.examples = (Recipe(), Recipe(batch=7, dtype="bfloat16"))

@@ -1,0 +1,1 @@
+"""Arms, claims, plans, cells, verdicts and reports."""

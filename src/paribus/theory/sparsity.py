@@ -65,20 +65,20 @@ def hoyer(x: ArrayLike, weights: ArrayLike | None = None) -> Array:
 
 def gini(x: ArrayLike, weights: ArrayLike | None = None) -> Array:
     """Twice the area between the Lorenz curve and the diagonal: 0 constant, 1 - 1/n one-hot. Larger = sparser."""
-    share, cumulated, n = _lorenz(x, weights)
+    share, cumulated = _lorenz(x, weights)
     before = np.concatenate([np.zeros_like(cumulated[..., :1]), cumulated[..., :-1]], axis=-1)
     return np.asarray(1 - (share * (before + cumulated)).sum(-1))
 
 
 def lorenz(x: ArrayLike, weights: ArrayLike | None = None) -> tuple[Array, Array]:
     """The Lorenz curve: (share of entries, share of the sum that the smallest of them hold), each from 0 to 1."""
-    share, cumulated, _ = _lorenz(x, weights)
+    share, cumulated = _lorenz(x, weights)
     zero = np.zeros_like(cumulated[..., :1])
     return np.concatenate([zero, share.cumsum(-1)], -1), np.concatenate([zero, cumulated], -1)
 
 
 def renyi_entropy(x: ArrayLike, order: float = 1.0, weights: ArrayLike | None = None) -> Array:
-    """H_r = ln(sum p^r) / (1 - r) of p = |x| / l_1, nats, in [0, ln n]; order 1 is Shannon, inf is -ln max p. r >= 0."""
+    """H_r = ln(sum p^r) / (1 - r) of p = |x| / l_1, nats, in [0, ln n], r >= 0; 1 is Shannon, inf -ln max p."""
     require(order >= 0, f"order = {order!r}: expected an order >= 0")
     a, w, _ = _rows(x, weights)
     p = a / (w * a).sum(-1, keepdims=True)
@@ -138,13 +138,13 @@ MEASURES = (
 )
 
 
-def _lorenz(x: ArrayLike, weights: ArrayLike | None) -> tuple[Array, Array, Array]:
-    """(share of each entry in n, cumulated share of the sum), entries ascending; and n."""
+def _lorenz(x: ArrayLike, weights: ArrayLike | None) -> tuple[Array, Array]:
+    """(share of each entry in n, cumulated share of the sum), entries ascending."""
     a, w, n = _rows(x, weights)
     order = np.argsort(a, axis=-1)
     a, w = np.take_along_axis(a, order, -1), np.take_along_axis(w, order, -1)
     held = (w * a).cumsum(-1)
-    return w / n[..., None], held / held[..., -1:], n
+    return w / n[..., None], held / held[..., -1:]
 
 
 def _rows(x: ArrayLike, weights: ArrayLike | None) -> tuple[Array, Array, Array]:

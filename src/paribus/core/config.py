@@ -171,6 +171,8 @@ def from_dict(hint: Any, data: Any, where: str = "") -> Any:
         inner = get_args(hint)
         alike = origin is not tuple or inner[-1] is Ellipsis
         each = [inner[0]] * len(data) if alike else list(inner)
+        if len(each) != len(data):
+            raise ConfigError(f"{where} = {data!r}: expected {len(each)} values")
         return _coerce([from_dict(one, item, where) for one, item in zip(each, data)], hint, where)
     if isinstance(hint, type) and issubclass(hint, Part):
         return _part_from_dict(hint, data, where)

@@ -9,7 +9,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from paribus.core.config import Part
+from paribus.core.config import Part, require
 
 
 class Mask(Part, ABC):
@@ -34,9 +34,24 @@ class Mask(Part, ABC):
     def check_heads(self, n_heads: int) -> None:
         """Raise ConfigError when the mask cannot serve that many heads."""
 
+    def check_size(self, batch: int, length: int) -> None:
+        """Raise ConfigError when the mask was made for another batch or for a shorter sequence."""
+
     def dense(self, batch: int, heads: int, q_idx: Tensor, kv_idx: Tensor) -> Tensor:
         """Boolean (batch or 1, heads or 1, n_queries, n_keys), for attention scores to broadcast with."""
+        self.check_size(batch, len(kv_idx))
         device = q_idx.device
         b = torch.arange(batch, device=device)[:, None, None, None]
         h = torch.arange(heads, device=device)[None, :, None, None]
-        return self(b, h, q_idx[None, None, :, None], kv_idx[None, None, None, :])
+        seen = self(b, h, q_idx[None, None, :, None], kv_idx[None, None, None, :])
+        return seen.expand(*seen.shape[:2], len(q_idx), len(kv_idx))
+
+
+def check_tokens(words: str, table: "tuple[tuple[int, ...], ...] | Tensor", batch: int, length: int) -> None:
+    """Raise ConfigError unless the table (batch, length) names every token of every sequence."""
+    shape = tuple(table.shape) if isinstance(table, Tensor) else (len(table), min(map(len, table), default=0))
+    require(
+        len(shape) == 2 and shape[0] == batch and shape[1] >= length,
+        f"{words} of shape {shape} for {batch} sequences of {length} tokens: "
+        "give one row a sequence and one entry a token",
+    )

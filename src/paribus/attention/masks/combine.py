@@ -31,6 +31,10 @@ class And(Mask):
         self.left.check_heads(n_heads)
         self.right.check_heads(n_heads)
 
+    def check_size(self, batch: int, length: int) -> None:
+        self.left.check_size(batch, length)
+        self.right.check_size(batch, length)
+
 
 class Or(Mask):
     """A key is seen when at least one mask shows it."""
@@ -50,6 +54,10 @@ class Or(Mask):
         self.left.check_heads(n_heads)
         self.right.check_heads(n_heads)
 
+    def check_size(self, batch: int, length: int) -> None:
+        self.left.check_size(batch, length)
+        self.right.check_size(batch, length)
+
 
 class PerHead(Mask):
     """Equal groups of heads, each with its own mask: (Causal(), Anticausal()) is half forward, half backward."""
@@ -67,6 +75,10 @@ class PerHead(Mask):
 
     def check_heads(self, n_heads: int) -> None:
         require(n_heads == self.n_heads, f"PerHead was made for {self.n_heads} heads, the layer has {n_heads}")
+
+    def check_size(self, batch: int, length: int) -> None:
+        for mask in self.masks:
+            mask.check_size(batch, length)
 
     def __call__(self, b: Tensor, h: Tensor, q_idx: Tensor, kv_idx: Tensor) -> Tensor:
         group = h // (self.n_heads // len(self.masks))

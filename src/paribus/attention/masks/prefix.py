@@ -3,7 +3,7 @@
 length 0 or 1 is the causal mask, the whole sequence the bidirectional one.
 """
 
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -14,30 +14,43 @@ from paribus.core.config import require
 
 class Prefix(Mask):
     source: ClassVar[str] = "Dong et al., Unified Language Model Pre-training, arXiv:1905.03197"
-    length: Any  # an int, or int64 (batch,) with one prefix per sequence
+    length: int | tuple[int, ...] | Tensor  # one for all sequences, or integers (batch,)
 
     def check(self) -> None:
-        shortest = int(self.length.min()) if isinstance(self.length, Tensor) else self.length
+        each = self._each()
         require(
-            isinstance(shortest, int) and shortest >= 0,
-            f"prefix length = {self.length!r}: expected an integer from 0 to the length of the sequence",
+            len(each) > 0 and min(each) >= 0,
+            f"prefix length = {self.length!r}: expected integers from 0 to the length of the sequence",
         )
+
+    def _each(self) -> list[int]:
+        if isinstance(self.length, Tensor):
+            require(
+                self.length.ndim == 1 and not self.length.is_floating_point(),
+                f"prefix lengths {tuple(self.length.shape)} of {self.length.dtype}: expected integers (batch,)",
+            )
+            return [int(one) for one in self.length.tolist()]
+        return [self.length] if isinstance(self.length, int) else list(self.length)
 
     def __call__(self, b: Tensor, h: Tensor, q_idx: Tensor, kv_idx: Tensor) -> Tensor:
-        length = self.length[b] if isinstance(self.length, Tensor) else self.length
-        return (kv_idx <= q_idx) | (kv_idx < length)
+        if isinstance(self.length, int):
+            return (kv_idx <= q_idx) | (kv_idx < self.length)
+        return (kv_idx <= q_idx) | (kv_idx < torch.as_tensor(self.length, device=b.device)[b])
 
-    def dense(self, batch: int, heads: int, q_idx: Tensor, kv_idx: Tensor) -> Tensor:
-        longest = int(torch.as_tensor(self.length).max())
+    def check_size(self, batch: int, length: int) -> None:
+        each = self._each()
         require(
-            longest <= kv_idx.shape[-1],
-            f"prefix length {longest} is longer than the sequence of {kv_idx.shape[-1]} tokens",
+            isinstance(self.length, int) or len(each) == batch,
+            f"{len(each)} prefix lengths for {batch} sequences: give one a sequence",
         )
-        return super().dense(batch, heads, q_idx, kv_idx)
+        require(
+            max(each) <= length,
+            f"prefix length {max(each)} is longer than the sequence of {length} tokens",
+        )
 
     @property
     def causal(self) -> bool:
-        return bool((torch.as_tensor(self.length) <= 1).all())
+        return max(self._each()) <= 1
 
 
-Prefix.examples = (Prefix(length=0), Prefix(length=3))
+Prefix.examples = (Prefix(length=0), Prefix(length=3), Prefix(length=(0, 4)))

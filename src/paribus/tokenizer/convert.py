@@ -42,11 +42,13 @@ def read_bytepiece(path: str | os.PathLike[str]) -> Tokenizer:
 
 
 def write_bytepiece(tokenizer: Tokenizer, path: str | os.PathLike[str]) -> None:
-    """The JSON that bytepiece 0.6.3 reads. The original always applies NFC, so a model without it is refused only if
-    a piece could never be produced: pieces that are not composed characters are kept, as the original keeps them."""
+    """The JSON that bytepiece 0.6.3 reads; equal tokens on text in NFC, since the original composes all other text.
+
+    Raises ConfigError for other special tokens than the original's and for a model without counts.
+    """
     own = tokenizer.vocabulary
     skip = len(SPECIALS)
-    if list(own.specials.items()) != [(name, i) for i, name in enumerate(SPECIALS)]:
+    if own.specials != {name: i for i, name in enumerate(SPECIALS)}:
         raise ConfigError("bytepiece knows the special tokens <pad>, <bos> and <eos> only, as 0, 1 and 2")
     counts = own.counts.tolist()
     if min(counts[skip:]) < 1:

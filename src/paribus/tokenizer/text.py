@@ -21,10 +21,10 @@ def to_bytes(text: bytes | bytearray | memoryview | str) -> bytes:
                 f"the text has the lone surrogate U+{ord(text[error.start]):04X} at {error.start}, which has no UTF-8 "
                 "form; pass bytes, for example text.encode('utf-8', 'surrogatepass')"
             ) from error
-    if isinstance(text, (bytearray, memoryview)):
-        return bytes(text)
-    given: object = text
-    raise ConfigError(f"expected text as str or bytes, got {type(given).__name__}")
+    try:
+        return bytes(memoryview(text))
+    except TypeError as error:
+        raise ConfigError(f"expected text as str or bytes, got {type(text).__name__}") from error
 
 
 def to_ids(ids: Iterable[int] | npt.NDArray[np.integer]) -> npt.NDArray[np.uint32]:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from paribus.core.config import require
 from paribus.core.errors import ConfigError
 from paribus.tokenizer import _native
 
@@ -51,6 +52,9 @@ class Vocabulary:
 
     def model(self) -> _native.Model:
         """The vocabulary ready for use. Raises ConfigError if it is none: a byte is missing, a piece comes twice."""
+        require(
+            bool(np.isfinite(self.scores).all()), "this is no vocabulary: the score of a piece is not a finite number"
+        )
         meta = {
             "schema": SCHEMA,
             "nfc": self.nfc,

@@ -1,0 +1,245 @@
+import math
+import pickle
+import random
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from paribus import Tokenizer
+from paribus.core.errors import ConfigError, InputError
+from paribus.tokenizer.reference import Reference
+from paribus.tokenizer.vocabulary import Vocabulary
+
+MakeTexts = Callable[[int, int, int], list[bytes]]
+
+some_bytes = st.one_of(
+    st.binary(max_size=200),
+    st.text(max_size=60).map(lambda text: text.encode("utf-8", "surrogatepass")),
+    st.text("ab \n的", max_size=120).map(str.encode),
+    st.lists(st.sampled_from([b"import ", b"numpy", b"\n", b"\n\n", b"the ", b"\xff", b"a" * 40]), max_size=20).map(
+        b"".join
+    ),
+)
+
+
+def twin(tokenizer: Tokenizer) -> Reference:
+    return Reference(tokenizer.pieces, tokenizer.vocabulary.scores.tolist())
+
+
+@given(some_bytes)
+@example(b"")
+@example(b"\n")
+@example(b"a" * 1000)
+def test_nothing_is_lost_and_the_twin_agrees(mixed: Tokenizer, data: bytes) -> None:
+    ids = mixed.encode(data)
+    assert ids.dtype == np.uint32
+    assert mixed.decode(ids) == data
+    assert ids.tolist() == twin(mixed).encode(data)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_native_is_the_twin_on_any_vocabulary(data: st.DataObject) -> None:
+    alphabet = st.sampled_from(b"ab\n\x80")
+    longer = data.draw(st.sets(st.lists(alphabet, min_size=2, max_size=7).map(bytes), max_size=30))
+    pieces = [bytes([b]) for b in range(256)] + sorted(longer)
+    # Small halves: sums are exact and equal ones frequent, so that ties are met.
+    scores = data.draw(st.lists(st.integers(1, 6), min_size=len(pieces), max_size=len(pieces)))
+    values = -np.array(scores) / 2
+    own = Tokenizer.from_vocabulary(Vocabulary(pieces, values, np.zeros(len(pieces), dtype=np.uint64), specials={}))
+    reference = Reference(pieces, values.tolist())
+    text = data.draw(st.lists(alphabet, max_size=60).map(bytes))
+    assert own.encode(text).tolist() == reference.encode(text)
+    for alpha in (0.0, 0.7, 3.0):
+        assert own.sample(text, alpha, seed=5, document=3).tolist() == reference.sample(text, alpha, 5, 3)
+
+
+@given(some_bytes, st.sampled_from([0.0, 0.1, 1.0, 5.0]), st.integers(0, 2**64 - 1))
+def test_samples_are_the_twins(mixed: Tokenizer, data: bytes, alpha: float, seed: int) -> None:
+    drawn = mixed.sample(data, alpha, seed)
+    assert drawn.tolist() == twin(mixed).sample(data, alpha, seed)
+    assert mixed.decode(drawn) == data
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 40.0, 400.0, 2000.0])
+def test_sampling_never_leaves_the_range_of_doubles(small: Tokenizer, alpha: float) -> None:
+    rng = random.Random(1)
+    data = bytes(rng.choices(range(256), k=700)) + b"a" * 700 + b"import os, sys" * 40
+    drawn = small.sample(data, alpha, seed=1)
+    assert small.decode(drawn) == data
+    assert drawn.tolist() == twin(small).sample(data, alpha, 1)
+
+
+def test_sampled_marginals_are_the_exact_ones(small: Tokenizer) -> None:
+    text, alpha, n = b"def parse(self, name):\n    return self", 0.5, 3000
+    drawn: Counter[tuple[int, int]] = Counter()
+    for ids in small.sample_batch([text] * n, alpha, seed=11):
+        ends = np.cumsum([len(small.pieces[i]) for i in ids])
+        drawn.update(zip(ends.tolist(), ids.tolist()))
+    expected = small.marginals(text, alpha)
+    assert set(drawn) <= {(m.end, m.id) for m in expected}
+    for m in expected:
+        sigma = math.sqrt(n * m.probability * (1 - m.probability)) + 1
+        assert abs(drawn[m.end, m.id] - n * m.probability) < 5 * sigma
+
+
+def test_marginals_and_entropy_are_those_of_the_n_best(mixed: Tokenizer) -> None:
+    text = b"the of\nab"
+    every = mixed.nbest(text, 10_000)
+    assert len(every) < 10_000
+    assert every[0][1].tolist() == mixed.encode(text).tolist()
+    assert [score for score, _ in every] == sorted((score for score, _ in every), reverse=True)
+    assert len({tuple(ids.tolist()) for _, ids in every}) == len(every)
+    for alpha in (0.0, 1.0, 2.0):
+        weights = np.exp(alpha * np.array([score for score, _ in every]))
+        p = weights / weights.sum()
+        assert mixed.entropy(text, alpha) == pytest.approx(-(p * np.log(p)).sum(), abs=1e-9)
+        by_place: Counter[tuple[int, int]] = Counter()
+        for (_, ids), weight in zip(every, p):
+            ends = np.cumsum([len(mixed.pieces[i]) for i in ids]).tolist()
+            for end, i in zip(ends, ids.tolist()):
+                by_place[end, i] += weight  # type: ignore[assignment]
+        for m in mixed.marginals(text, alpha):
+            assert m.probability == pytest.approx(by_place[m.end, m.id], abs=1e-9)
+
+
+def test_threads_change_nothing(mixed: Tokenizer, make_texts: MakeTexts) -> None:
+    documents = [*make_texts(3, 23, 60), b"", b"\n"]
+    one = [mixed.encode(text).tolist() for text in documents]
+    for threads in (1, 2, 7):
+        assert [ids.tolist() for ids in mixed.encode_batch(documents, threads)] == one
+        drawn = mixed.sample_batch(documents, 0.5, seed=2, document=10, threads=threads)
+        assert [ids.tolist() for ids in drawn] == [
+            mixed.sample(text, 0.5, seed=2, document=10 + i).tolist() for i, text in enumerate(documents)
+        ]
+    with ThreadPoolExecutor(4) as pool:
+        assert [ids.tolist() for ids in pool.map(mixed.encode, documents)] == one
+    assert mixed.encode_batch([]) == []
+
+
+@given(st.lists(some_bytes, max_size=12))
+def test_a_stream_gives_the_same_tokens(mixed: Tokenizer, parts: list[bytes]) -> None:
+    encoder = mixed.encoder()
+    for _ in range(2):  # it is ready for another document after the first
+        found = [encoder.feed(part) for part in parts] + [encoder.finish()]
+        assert np.concatenate(found).tolist() == mixed.encode(b"".join(parts)).tolist()
+
+
+def test_a_long_line_streams_in_bounded_memory(small: Tokenizer) -> None:
+    rng = random.Random(4)
+    line = " ".join(rng.choices(["self", "import", "numpy", "x=1", "的", "()"], k=60_000)).encode()
+    encoder = small.encoder()
+    found, pending = [], 0
+    for i in range(0, len(line), 997):
+        found.append(encoder.feed(line[i : i + 997]))
+        pending = max(pending, encoder.pending)
+    found.append(encoder.finish())
+    ids = np.concatenate(found)
+    assert pending < 50_000 < len(line)
+    assert ids.tolist() == small.encode(line).tolist() == twin(small).encode(line)
+
+
+@pytest.mark.parametrize("line", [b"a" * 70_001, b"^" * 70_001, b"ab" * 40_000, bytes(range(256)) * 300])
+def test_long_runs(mixed: Tokenizer, line: bytes) -> None:
+    data = line.replace(b"\n", b"")
+    ids = mixed.encode(data)
+    assert mixed.decode(ids) == data
+    assert ids.tolist() == twin(mixed).encode(data)
+
+
+@given(st.text(max_size=50), st.integers(1, 5))
+def test_a_decoder_gives_whole_characters(mixed: Tokenizer, text: str, step: int) -> None:
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        return
+    ids = mixed.encode(text).tolist()
+    decoder = mixed.decoder()
+    parts = [decoder.feed(ids[i : i + step]) for i in range(0, len(ids), step)]
+    assert "".join(parts) + decoder.finish() == text
+
+
+def test_a_decoder_waits_for_the_rest_of_a_character(mixed: Tokenizer) -> None:
+    first, second, third = (mixed.id_of(bytes([b])) for b in "的".encode())
+    decoder = mixed.decoder()
+    assert [decoder.feed(first), decoder.feed(second), decoder.feed(third)] == ["", "", "的"]
+    decoder.feed(first)
+    with pytest.raises(UnicodeDecodeError):
+        decoder.finish()
+    lenient = mixed.decoder(errors="replace")
+    assert lenient.feed([first]) + lenient.finish() == "\ufffd"
+
+
+def test_special_tokens_are_text_unless_allowed(mixed: Tokenizer) -> None:
+    text = "ab<eos>ab<user>"
+    plain = mixed.encode(text)
+    assert mixed.id_of("<eos>") == 2 not in plain.tolist()
+    assert mixed.decode_text(plain) == text
+    more = mixed.with_specials(["<user>", "<eos>"])
+    assert more.vocab_size == mixed.vocab_size + 1
+    assert more.encode(text).tolist() == plain.tolist()
+    allowed = more.encode(text, allowed=["<eos>", "<user>"])
+    ab = mixed.encode("ab").tolist()
+    assert allowed.tolist() == [*ab, 2, *ab, mixed.vocab_size]
+    assert more.decode(allowed) == b"abab"
+    with pytest.raises(ConfigError, match="did you mean <eos>"):
+        mixed.encode(text, allowed=["<eod>"])
+
+
+def test_nfc_is_recorded_and_applied() -> None:
+    texts = ["cafe\u0301 cafe\u0301 caf\xe9"] * 20
+    off, on = (Tokenizer.train(texts, vocab_size=300, min_count=2, nfc=nfc) for nfc in (False, True))
+    assert (off.nfc, on.nfc) == (False, True)
+    assert off.decode_text(off.encode(texts[0])) == texts[0]
+    assert on.decode_text(on.encode(texts[0])) == "caf\xe9 caf\xe9 caf\xe9"
+    assert on.decode(on.encode(b"\xff")) == b"\xff"
+    with pytest.raises(ConfigError, match="NFC"):
+        on.encoder()
+
+
+def test_strings_and_buffers(mixed: Tokenizer) -> None:
+    for text in ("the 的", bytearray("the 的".encode()), memoryview("the 的".encode())):
+        assert mixed.decode_text(mixed.encode(text)) == "the 的"  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"lone surrogate U\+D800 at 2"):
+        mixed.encode("ab\ud800")
+    with pytest.raises(ConfigError, match="got int"):
+        mixed.encode(5)  # type: ignore[arg-type]
+
+
+def test_ids_out_of_range(mixed: Tokenizer) -> None:
+    for wrong in ([mixed.vocab_size], [-1], [2**40]):
+        with pytest.raises(ConfigError):
+            mixed.decode(wrong)
+    with pytest.raises(ConfigError, match="float64"):
+        mixed.decode([0.5])  # type: ignore[list-item]
+    assert mixed.decode([]) == b""
+    assert mixed.decode([0, 1, 2]) == b""
+    assert mixed.decode(np.array([100, 101], dtype=np.int16)) == bytes([97, 98])
+
+
+@pytest.mark.parametrize("alpha", [-1.0, math.nan, math.inf])
+def test_impossible_alpha(mixed: Tokenizer, alpha: float) -> None:
+    with pytest.raises(ConfigError, match="alpha"):
+        mixed.sample("ab", alpha, seed=0)
+
+
+def test_save_load_and_pickle(mixed: Tokenizer, tmp_path: Path) -> None:
+    path = tmp_path / "m.bp"
+    mixed.save(path)
+    text = "the of and 的\n"
+    for again in (Tokenizer.load(path), pickle.loads(pickle.dumps(mixed))):
+        assert again.encode(text).tolist() == mixed.encode(text).tolist()
+        assert again.specials == mixed.specials
+        assert again.training == mixed.training
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_tokenizer_loads_no_torch() -> None:
+    code = "import sys, paribus.tokenizer.bytepiece; from paribus import Tokenizer; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -7,6 +7,9 @@ from paribus import Tokenizer
 from paribus.tokenizer.bytepiece import BytePiece
 
 WORDS = [
+    "the", "of", "and", "to", "的", "是", "龘", "naïve", "café\n", "0123", "٣٤", "\r\n", "\n\n\x00", "␣",
+    "👩\u200d👩\u200d👧", "e\u0301", "import", "numpy", "as", "np", "def", "f(x):",
+]  # fmt: skip
     "the",
     "of",
     "and",

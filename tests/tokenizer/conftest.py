@@ -10,29 +10,6 @@ WORDS = [
     "the", "of", "and", "to", "的", "是", "龘", "naïve", "café\n", "0123", "٣٤", "\r\n", "\n\n\x00", "␣",
     "👩\u200d👩\u200d👧", "e\u0301", "import", "numpy", "as", "np", "def", "f(x):",
 ]  # fmt: skip
-    "the",
-    "of",
-    "and",
-    "to",
-    "的",
-    "是",
-    "龘",
-    "naïve",
-    "café\n",
-    "0123",
-    "٣٤",
-    "\r\n",
-    "\n\n\x00",
-    "␣",
-    "👩\u200d👩\u200d👧",
-    "é",
-    "import",
-    "numpy",
-    "as",
-    "np",
-    "def",
-    "f(x):",
-]
 
 
 def texts(seed: int, n: int, size: int) -> list[bytes]:

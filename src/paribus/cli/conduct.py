@@ -6,11 +6,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from paribus.cli.plan_view import plan_json, plan_table
 from paribus.cli.progress import Display
 from paribus.core.errors import ConfigError, Interrupted
+from paribus.data.source import Stream
 from paribus.lab.cell import Environment
 from paribus.lab.claim import Profile, Trained
 from paribus.lab.estimate import check_room, estimate
@@ -21,6 +23,7 @@ from paribus.lab.plan import Plan, make_plan
 from paribus.lab.plan import plan_json as plan_text
 from paribus.lab.report.write import write_report
 from paribus.lab.run import Run
+from paribus.lab.work import CHECKPOINT_SECONDS, DEV_WINDOWS
 
 THREADS = 1  # per worker: two one-thread processes beat one two-thread process
 
@@ -50,6 +53,8 @@ def conduct(
         "device": plan.profile.device,
         "folder": str(folder.resolve()),
         "data": None if data is None else str(data),
+        "checkpoint_seconds": CHECKPOINT_SECONDS,
+        "gpus": torch.cuda.device_count(),
     }
     executor = LocalExecutor(jobs, settings)
     with RunFolder(folder).opened(plan_text(plan)) as run_folder:
@@ -88,13 +93,19 @@ def prepare(word: str, profile_name: str, seeds: int | None, console: Console) -
     if isinstance(claim.task, Trained):
         with console.status("reading the data"):
             stream = claim.task.data.prepare()
+            check_data(claim.task, stream)
         manifest, path = stream.manifest, stream.path
     return make_plan(claim, name, profile_name, environment, manifest, seeds), path
 
 
-def environment_of(profile: Profile) -> Environment:
-    import torch
+def check_data(task: Trained, stream: Stream) -> None:
+    """Take one of everything that the run will read: what is too small shows now, and not after the training."""
+    stream.batches(seed=0, batch=task.recipe.batch, length=task.train_length).batch(0)
+    stream.windows("dev", DEV_WINDOWS, task.train_length)
+    stream.windows("test", task.metric.windows, task.metric.longest)
 
+
+def environment_of(profile: Profile) -> Environment:
     if profile.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("this profile needs a CUDA GPU and torch sees none: take another --profile")
     torch.set_num_threads(THREADS)
@@ -108,8 +119,6 @@ def workers(profile: Profile, jobs: int | None) -> int:
             raise ConfigError(f"--jobs {jobs}: expected at least 1")
         return jobs
     if profile.device == "cuda":
-        import torch
-
         return torch.cuda.device_count()
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 

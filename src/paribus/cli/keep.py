@@ -21,7 +21,7 @@ def keep_verdict(run: Path) -> None:
     """Copy verdict.json and report.md of a run to docs/claims/<name>/<profile>; smoke runs are refused."""
     if not (run / "verdict.json").is_file():
         raise InputError(f"{run} has no verdict.json: give the folder of a finished run")
-    verdict = read_json(run / "verdict.json")
+    verdict = read_json(run / "verdict.json", "delete it and run the same command again, which writes it anew")
     if verdict["profile"] == "smoke":
         raise InputError(f"{run} is a smoke run: it gives no verdict to keep")
     if verdict["claim"] not in claim_files():

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import torch
 
 from paribus.core.config import digest, revisions, to_dict
+from paribus.lab.code import foreign_code
 
 # Raised when the loop, the evaluation, the models or attention engine change numbers (tests/test_revisions.py).
 ENGINE_REVISION = 1
@@ -42,7 +43,7 @@ class Cell:
     phase: str  # "tune", "verdict" or "aa"; not part of the digest
     config: Any
     task: dict[str, Any]  # what the numbers depend on besides the config, in JSON form
-    revisions: dict[str, int]
+    revisions: dict[str, int | str]
     replicate: int
     environment: Environment
     learning_rate: float | None = None
@@ -72,9 +73,9 @@ class Cell:
         }
 
 
-def revisions_of(*parts: Any) -> dict[str, int]:
-    """Part -> revision over everything that a cell uses."""
-    merged: dict[str, int] = {}
+def revisions_of(*parts: Any) -> dict[str, int | str]:
+    """Part -> revision over everything that a cell uses, and the hash of what code of it is not the package's."""
+    merged: dict[str, int | str] = {**foreign_code(*parts)}
     for part in parts:
         merged |= revisions(part)
     return dict(sorted(merged.items()))

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any, TextIO
 
+from paribus.core.errors import RunFolderError
 from paribus.training.loop import Journal
 
 
@@ -21,13 +22,17 @@ class EventFile(Journal):
         self.tell(event)
 
     def rewind(self, step: int) -> None:
+        self.close()
         lines = read_lines(self.path)[:step]
         if len(lines) < step:
-            raise ValueError(f"{self.path} has {len(lines)} events where the checkpoint has {step} steps")
-        self.close()
+            raise RunFolderError(
+                f"{self.path} has {len(lines)} events where the checkpoint beside it has {step} steps: delete "
+                f"{self.path.parent} and run the same command again, only that is redone"
+            )
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.file = open(self.path, "w", encoding="utf-8")  # noqa: SIM115  (closed by close)
-        self.file.writelines(lines)
+        self.file = open(self.path, "a", encoding="utf-8")  # noqa: SIM115  (closed by close)
+        # Cut in place: a process that dies here has lost no event that a checkpoint counts on.
+        self.file.truncate(sum(map(len, lines)))
 
     def flush(self) -> None:
         assert self.file is not None
@@ -40,12 +45,12 @@ class EventFile(Journal):
             self.file = None
 
 
-def read_lines(path: Path) -> list[str]:
+def read_lines(path: Path) -> list[bytes]:
     """The whole lines of a file; a last line without its end was being written when the process died."""
     if not path.exists():
         return []
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return [line for line in file if line.endswith("\n")]
+    with open(path, "rb") as file:
+        return [line for line in file if line.endswith(b"\n")]
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@
 One process works in a folder at a time. A cell that a neighbouring run has finished is copied, never computed again.
 """
 
+import errno
 import json
 import os
 import shutil
@@ -20,30 +21,43 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from paribus.core.errors import RunFolderError
+from paribus.core.errors import ParibusError, RunFolderError
 from paribus.lab.cell import Cell
 
 PLAN, CELLS, RESULT, WEIGHTS, EVENTS = "plan.json", "cells", "result.json", "weights.safetensors", "events.jsonl"
+PROGRESS = "progress.safetensors"
 
 
 def write_whole(path: Path, text: str) -> None:
     """Write beside the target, flush to disk, rename over it: readers see the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
-    with open(partial, "w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(partial, path)
+    try:
+        with open(partial, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, cure: str) -> Any:
+    """The content of a file that was written whole; `cure` says what to do when it is whole no more."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise RunFolderError(
-            f"{path} is damaged ({error}): delete {path.parent} and run the same command again, only that is redone"
-        ) from error
+        raise RunFolderError(f"{path} is damaged ({error}): {cure}") from error
+
+
+def unwritten(error: OSError, place: Path) -> str:
+    """What to say when a file of a run could not be written."""
+    cure = "free space" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None) else "make it writable"
+    return (
+        f"cannot write {error.filename or place} ({error.strerror or error}): {cure}, or give another place with "
+        "--out; finished cells are kept, and the same command goes on from them"
+    )
 
 
 class RunFolder:
@@ -73,13 +87,18 @@ class RunFolder:
         try:
             self._claim(plan_text)
             yield self
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise ParibusError(unwritten(error, self.path)) from error
         finally:
             lock.release()
 
     def _claim(self, plan_text: str) -> None:
         plan = self.path / PLAN
         if plan.exists():
-            if read_json(plan) != json.loads(plan_text):
+            cure = "rename its folder and run the same command again, which takes the finished cells over from there"
+            if read_json(plan, cure) != json.loads(plan_text):
                 raise RunFolderError(
                     f"{self.path} holds another plan ({plan}): choose another folder with --out, or leave --out away "
                     "and each plan gets its own"
@@ -99,33 +118,44 @@ class RunFolder:
 
     def result(self, cell: Cell) -> dict[str, Any] | None:
         """The finished result of a cell, here or in a neighbouring run, or None."""
-        own = self.cell(cell) / RESULT
-        if not own.exists():
-            self._borrow(cell)
-        if not own.exists():
+        own = self.cell(cell)
+        if not (own / RESULT).exists() and not self._borrow(cell):
             return None
-        result = read_json(own)
-        if not isinstance(result, dict) or result.get("digest") != cell.digest or "status" not in result:
-            raise RunFolderError(f"{own} is not the result of its cell: delete {own.parent} and run again")
-        if cell.kind == "train" and result["status"] == "finished" and not (own.parent / WEIGHTS).exists():
-            raise RunFolderError(f"{own.parent} has lost its {WEIGHTS}: delete {own.parent} and run again")
+        result = _finished(own, cell)
+        (own / PROGRESS).unlink(missing_ok=True)  # of a worker that was killed just after its result
         return result
 
-    def _borrow(self, cell: Cell) -> None:
-        """Copy a finished cell from a run folder beside this one."""
-        for neighbour in sorted(self.path.parent.glob(f"*/{CELLS}/{cell.digest}/{RESULT}")):
-            source = neighbour.parent
-            if source == self.cell(cell) or (cell.kind == "train" and not (source / WEIGHTS).exists()):
+    def _borrow(self, cell: Cell) -> bool:
+        """Copy a finished cell from a run folder beside this one; whether there was one."""
+        target = self.cell(cell)
+        for neighbour in sorted(self.path.resolve().parent.glob(f"*/{CELLS}/{cell.digest}")):
+            if not (neighbour / RESULT).exists() or neighbour == target.resolve():
                 continue
-            target = self.cell(cell)
-            shutil.rmtree(target, ignore_errors=True)
+            try:
+                _finished(neighbour, cell)
+            except RunFolderError:
+                continue  # the other run's own affair
             partial = target.with_name(target.name + ".partial")
             shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(source, partial)
+            shutil.copytree(neighbour, partial, ignore=shutil.ignore_patterns("*.partial", PROGRESS))
+            shutil.rmtree(target, ignore_errors=True)
             os.replace(partial, target)
-            return
+            return True
+        return False
 
     def write(self, name: str, text: str) -> Path:
         path = self.path / name
         write_whole(path, text)
         return path
+
+
+def _finished(folder: Path, cell: Cell) -> dict[str, Any]:
+    """The result in a cell's folder, if everything that belongs to it is there."""
+    cure = f"delete {folder} and run the same command again, only that is redone"
+    result = read_json(folder / RESULT, cure)
+    known = isinstance(result, dict) and result.get("digest") == cell.digest
+    if not known or not {"status", "metrics", "measured"} <= result.keys():
+        raise RunFolderError(f"{folder / RESULT} is not the result of its cell: {cure}")
+    if cell.kind == "train" and result["status"] == "finished" and not (folder / WEIGHTS).exists():
+        raise RunFolderError(f"{folder} has lost its {WEIGHTS}: {cure}")
+    return result

@@ -29,7 +29,10 @@ def load(word: str) -> tuple[str, Claim]:
 
 
 def import_file(path: Path) -> ModuleType:
-    """Import a user's file under a name of its own; what fails in it is an InputError that shows the line."""
+    """Import a user's file under a name of its own; what fails in it is an InputError that shows the line.
+
+    Like a script, it may import the files beside it.
+    """
     name = "paribus_user_" + re.sub(r"\W", "_", str(path.resolve()))
     if name in sys.modules:
         return sys.modules[name]
@@ -38,22 +41,26 @@ def import_file(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    beside = str(path.resolve().parent)
+    if beside not in sys.path:
+        sys.path.append(beside)
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
-        raise InputError(f"{path}{_line(error, path)}: {_explain(error)}") from error
+        raise InputError(f"{_place(error, path)}: {_explain(error)}") from error
     return module
 
 
-def _line(error: BaseException, path: Path) -> str:
-    if isinstance(error, SyntaxError):
-        return f":{error.lineno}"
+def _place(error: BaseException, path: Path) -> str:
+    """The user's own file and line in which it failed."""
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{error.filename}:{error.lineno}"
     inside = [frame for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
-    return f":{inside[-1].lineno}" if inside else ""
+    return f"{path}:{inside[-1].lineno}" if inside else str(path)
 
 
-def _explain(error: Exception) -> str:
+def _explain(error: BaseException) -> str:
     """An unknown field of a part names the fields that it has; every other error speaks for itself."""
     if isinstance(error, ConfigError):
         return str(error)

@@ -4,8 +4,7 @@ Stages: a rate is chosen for every arm trained from scratch (tuning seeds, dev s
 others' weights, then all arms are trained on fresh verdict seeds and read on the test split.
 """
 
-import hashlib
-import inspect
+import itertools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -16,6 +15,7 @@ from paribus.core.config import canonical_json, digest, to_dict
 from paribus.core.errors import ConfigError
 from paribus.lab.cell import ENGINE_REVISION, Cell, Environment, revisions_of
 from paribus.lab.claim import Arm, Claim, Measured, Profile, Trained
+from paribus.lab.code import code_hash
 from paribus.lab.predictions import Prediction
 from paribus.theory.flops import TRAINING_FACTOR
 from paribus.training.budget import Sized, match, size
@@ -138,7 +138,8 @@ class Plan:
         start = None
         if arm.starts_from is not None:
             base = self.claim.arm(arm.starts_from)
-            start = self._train(base, phase, rates[base.name], seed, self.steps, rates)
+            # Even for the A/A twin the start is the arm's own: one perturbation, where this training begins.
+            start = self._train(base, "verdict" if phase == "aa" else phase, rates[base.name], seed, self.steps, rates)
         config = self.sized[arm.name].config
         return Cell(
             kind="train",
@@ -186,14 +187,13 @@ class Plan:
     def _measure(self, arm: Arm, replicate: int) -> Cell:
         task = self.claim.task
         assert isinstance(task, Measured)
-        source = inspect.getsource(task.measure)
         return Cell(
             kind="measure",
             arm=arm.name,
             phase="verdict",
             config=arm.config,
-            task={"task": to_dict(task), "code": hashlib.sha256(source.encode()).hexdigest()},
-            revisions=revisions_of(arm.config),
+            task={"task": to_dict(task), "code": code_hash(task.measure)},
+            revisions=revisions_of(arm.config, task),
             replicate=replicate,
             environment=self.environment,
             cost=1.0,
@@ -236,7 +236,7 @@ def make_plan(
     if seeds is not None:
         if seeds < 1:
             raise ConfigError(f"--seeds {seeds}: expected at least 1; a verdict needs at least 6")
-        profile = replace(profile, seeds=_continued(profile.seeds, seeds))
+        profile = replace(profile, seeds=_continued(profile, seeds))
     sized: dict[str, Sized] = {}
     if isinstance(claim.task, Trained):
         length, contract = claim.task.train_length, claim.task.match
@@ -257,10 +257,10 @@ def make_plan(
     return Plan(name, claim, profile_name, profile, environment, manifest, sized)
 
 
-def _continued(seeds: Sequence[int], count: int) -> tuple[int, ...]:
-    """The first `count` seeds, going on past the declared ones with the next integers."""
-    extra = range(max(seeds) + 1, max(seeds) + 1 + max(0, count - len(seeds)))
-    return (*seeds, *extra)[:count]
+def _continued(profile: Profile, count: int) -> tuple[int, ...]:
+    """The first `count` seeds, going on past the declared ones with the next integers that tuned nothing."""
+    further = (seed for seed in itertools.count(max(profile.seeds) + 1) if seed not in profile.tuning_seeds)
+    return tuple(itertools.islice(itertools.chain(profile.seeds, further), count))
 
 
 def _check_vocabulary(claim: Claim, task: Trained) -> None:

@@ -3,11 +3,9 @@
 import json
 import os
 import platform
-import resource
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from paribus.lab.cell import Cell
 from paribus.lab.claim import Measured
 from paribus.lab.executors.base import Executor, Finished, Progress
 from paribus.lab.folder import RunFolder
-from paribus.lab.plan import Plan, plan_json, with_dependencies
+from paribus.lab.plan import Plan, with_dependencies
 from paribus.lab.record import Computed, Record, Tried
 from paribus.lab.statistics import Paired
 from paribus.lab.verdict import Measure, judge
@@ -36,8 +34,8 @@ class Run:
     def __init__(self, plan: Plan, folder: RunFolder, executor: Executor, watch: Watch) -> None:
         self.plan, self.folder, self.executor, self.watch = plan, folder, executor, watch
         self.done = 0.0  # FLOPs of finished cells
-        self.computed_seconds = 0.0
-        self.fresh = 0
+        self.all: dict[str, Computed] = {}  # by digest, over all stages
+        self.found = 0  # of them, those that were there before this run
         self.edges: list[str] = []  # arms whose best rate is at an end of the grid even so
 
     def carry_out(self) -> Record:
@@ -77,7 +75,7 @@ class Run:
             results=by_arm,
             noise=noise,
             verdict=verdict,
-            measured=self._measured(began, computed),
+            measured=self._measured(began),
         )
 
     def _search(self, arms: Sequence[str], rates: dict[str, float]) -> list[Tried]:
@@ -125,6 +123,7 @@ class Run:
         # Readers of one training are priced small: what matters is that nothing waits for the last long cell.
         self.watch.stage(stage, len(missing))
         self.done += sum(cell.cost for cell in wanted if cell.digest in results)
+        self.found += len(results.keys() - self.all.keys())
         self.watch.progress(self.done)
         under_way: dict[str, float] = {}
         for event in self.executor.run(missing, rates):
@@ -135,11 +134,10 @@ class Run:
                     under_way.pop(cell.digest, None)
                     results[cell.digest] = result
                     self.done += cell.cost
-                    self.fresh += 1
-                    self.computed_seconds += result["measured"]["seconds"]
                     if result["status"] == "diverged":
                         self.watch.note(f"{cell.arm}, seed {cell.replicate}: diverged, counted as the worst value")
             self.watch.progress(self.done + sum(under_way.values()))
+        self.all |= {cell.digest: Computed(cell, results[cell.digest]) for cell in wanted}
         return results
 
     def _measures(self) -> dict[str, Measure]:
@@ -172,18 +170,18 @@ class Run:
             )
         return noise
 
-    def _measured(self, began: float, computed: Sequence[Computed]) -> dict[str, Any]:
-        trainings = [c.result["measured"] for c in computed if c.cell.kind == "train" and "measured" in c.result]
-        overheads = [one["overhead"] for one in trainings if "overhead" in one]
-        children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    def _measured(self, began: float) -> dict[str, Any]:
+        """What the run cost, the search of rates included."""
+        told = [computed.result["measured"] for computed in self.all.values()]
+        overheads = [one["overhead"] for one in told if "overhead" in one]
         return {
             "seconds": time.perf_counter() - began,
-            "cell_seconds": sum(c.result["measured"]["seconds"] for c in computed),
-            "cells_computed": self.fresh,
-            "cells_found": len(computed) - min(self.fresh, len(computed)),
+            "cell_seconds": sum(one["seconds"] for one in told),
+            "cells_computed": len(self.all) - self.found,
+            "cells_found": self.found,
             "overhead": statistics.median(overheads) if overheads else None,
-            "flops": sum(c.cell.cost for c in computed),
-            "largest_worker_bytes": children.ru_maxrss * 1024,
+            "flops": sum(computed.cell.cost for computed in self.all.values()),
+            "largest_worker_bytes": max(one.get("worker_bytes", 0) for one in told),
             "machine": machine(),
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "test_openings": openings(self.folder.path),
@@ -267,9 +265,3 @@ def openings(folder: Path) -> int:
         return int(json.loads(path.read_text(encoding="utf-8"))["measured"]["test_openings"]) + 1
     except (ValueError, KeyError, TypeError):
         return 1
-
-
-@contextmanager
-def opened(plan: Plan, path: Path) -> Iterator[RunFolder]:
-    with RunFolder(path).opened(plan_json(plan)) as folder:
-        yield folder

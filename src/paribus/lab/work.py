@@ -4,6 +4,8 @@ import hashlib
 import json
 import math
 import platform
+import resource
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -19,20 +21,27 @@ from paribus.data.source import Stream
 from paribus.lab.cell import Cell
 from paribus.lab.claim import Measured, Trained
 from paribus.lab.events import EventFile, read_events
-from paribus.lab.folder import EVENTS, RESULT, WEIGHTS, write_whole
+from paribus.lab.folder import EVENTS, PROGRESS, RESULT, WEIGHTS, write_whole
 from paribus.layers.parameters import draw
 from paribus.models.weights import load_weights, save_weights
 from paribus.training.loop import token_loss, train
 from paribus.training.precision import autocast
 
-PROGRESS = "progress.safetensors"
 DEV_WINDOWS = 256
 PERTURBATION = 1e-6
+CHECKPOINT_SECONDS = 20.0  # between two checkpoints of a training
 
 Tell = Callable[[int, int], None]  # steps done, steps of the cell
 
 
-def do(cell: Cell, task: Trained | Measured, stream: Stream | None, cells: Path, tell: Tell) -> dict[str, Any]:
+def do(
+    cell: Cell,
+    task: Trained | Measured,
+    stream: Stream | None,
+    cells: Path,
+    tell: Tell,
+    checkpoint_seconds: float = CHECKPOINT_SECONDS,
+) -> dict[str, Any]:
     """Compute the cell into cells/<digest>/ and return its result."""
     folder = cells / cell.digest
     folder.mkdir(parents=True, exist_ok=True)
@@ -44,12 +53,15 @@ def do(cell: Cell, task: Trained | Measured, stream: Stream | None, cells: Path,
     else:
         assert isinstance(task, Trained)
         assert stream is not None
-        work = _train if cell.kind == "train" else _read
-        result = work(cell, task, stream, cells, tell)
+        if cell.kind == "train":
+            result = _train(cell, task, stream, cells, tell, checkpoint_seconds)
+        else:
+            result = _read(cell, task, stream, cells, tell)
     result |= {"schema": "paribus.cell/1", "digest": cell.digest, "kind": cell.kind}
     result["measured"] = {
         **result.get("measured", {}),
         "seconds": time.perf_counter() - began,
+        "worker_bytes": peak_bytes(),
         "host": platform.node(),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
@@ -58,6 +70,12 @@ def do(cell: Cell, task: Trained | Measured, stream: Stream | None, cells: Path,
     )
     (folder / PROGRESS).unlink(missing_ok=True)
     return result
+
+
+def peak_bytes() -> int:
+    """The most memory that this process has held so far."""
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most
 
 
 def _device(cell: Cell) -> torch.device:
@@ -90,7 +108,9 @@ def perturb(model: nn.Module, seed: int) -> None:
         weight.mul_(1 + PERTURBATION * noise.to(weight.device))
 
 
-def _train(cell: Cell, task: Trained, stream: Stream, cells: Path, tell: Tell) -> dict[str, Any]:
+def _train(
+    cell: Cell, task: Trained, stream: Stream, cells: Path, tell: Tell, checkpoint_seconds: float
+) -> dict[str, Any]:
     assert cell.steps is not None
     assert cell.learning_rate is not None
     folder, steps, device = cells / cell.digest, cell.steps, _device(cell)
@@ -110,6 +130,7 @@ def _train(cell: Cell, task: Trained, stream: Stream, cells: Path, tell: Tell) -
             steps=steps,
             journal=events,
             progress=folder / PROGRESS,
+            every_seconds=checkpoint_seconds,
         )
         events.flush()
     finally:

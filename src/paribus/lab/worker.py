@@ -6,15 +6,20 @@
     out  {"cell": digest, "result": {...}} or {"cell": digest, "error": text, "exit_code": n}
 
 The worker builds the cell from the claim itself, so that nothing but JSON crosses the border, and refuses it if the
-digest differs. It stops by itself when its parent has died.
+digest differs. When its stdin ends, its parent has died, and it stops at once, whatever it is doing: every file of a
+cell is written whole or not at all.
 """
 
 import json
 import os
+import queue
 import sys
+import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import torch
 from filelock import FileLock, Timeout
@@ -23,6 +28,7 @@ from paribus.core.errors import CellFailed, ParibusError
 from paribus.data.source import Stream
 from paribus.lab.cell import Cell, Environment
 from paribus.lab.claim import Trained
+from paribus.lab.folder import unwritten
 from paribus.lab.load import load
 from paribus.lab.plan import Plan, make_plan, with_dependencies
 from paribus.lab.work import do
@@ -49,8 +55,9 @@ def find_cell(plan: Plan, wanted: dict[str, Any]) -> Cell:
 
 
 class Worker:
-    def __init__(self, settings: dict[str, Any]) -> None:
-        self.parent = os.getppid()
+    def __init__(self, settings: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
+        self.say = say
+        self.checkpoint_seconds: float = settings["checkpoint_seconds"]
         self.folder = Path(settings["folder"])
         torch.set_num_threads(settings["threads"])
         name, claim = load(settings["claim"])
@@ -69,54 +76,62 @@ class Worker:
         try:
             cell = find_cell(self.plan, wanted)
             cells = self.folder / "cells"
-            # An orphaned worker of a killed run may still hold the cell; it lets go within a step.
+            # An orphaned worker of a killed run may hold the cell for a moment.
             (self.folder / "locks").mkdir(exist_ok=True)
             with FileLock(self.folder / "locks" / digest, timeout=60):
-                result = do(cell, self.plan.task, self.stream, cells, lambda done, of: self.tell(digest, done, of))
+                tell = partial(self.tell, digest)
+                result = do(cell, self.plan.task, self.stream, cells, tell, self.checkpoint_seconds)
             return {"cell": digest, "result": result}
         except Timeout:
             return self.failure(digest, "another process is still at work on this cell: stop it and run again", 1)
         except ParibusError as error:
             return self.failure(digest, str(error), error.exit_code)
         except OSError as error:
-            return self.failure(
-                digest,
-                f"{error.strerror or error} ({error.filename or self.folder}): free space or give another --out; "
-                "finished cells are kept, the same command goes on from them",
-                1,
-            )
+            return self.failure(digest, unwritten(error, self.folder), 1)
         except Exception as error:  # whatever a user's model or metric raises belongs to this cell, not to the run
             return self.failure(digest, f"{type(error).__name__}: {error}", 1)
 
     @staticmethod
-    def failure(digest: str, text: str, exit_code: int) -> dict[str, Any]:
+    def failure(digest: str | None, text: str, exit_code: int) -> dict[str, Any]:
         return {"cell": digest, "error": text, "exit_code": exit_code}
 
     def tell(self, digest: str, done: int, of: int) -> None:
-        if os.getppid() != self.parent:
-            os._exit(1)
         if (now := time.monotonic()) - self.told > REPORT_EVERY:
             self.told = now
-            say({"cell": digest, "done": done, "of": of})
+            self.say({"cell": digest, "done": done, "of": of})
 
 
-def say(message: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(message) + "\n")
-    sys.stdout.flush()
+def hear(inbox: "queue.Queue[dict[str, Any]]") -> None:
+    """Take messages until the parent is no more."""
+    for line in sys.stdin:
+        inbox.put(json.loads(line))
+    os._exit(1)
+
+
+def private_stdout() -> TextIO:
+    """The stdout that this process was given, for the protocol alone: whatever else is printed goes to stderr."""
+    own = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return own
 
 
 def main() -> None:
-    # Prints of a user's model must not mix with the protocol.
-    protocol, sys.stdout = sys.stdout, sys.stderr
-    settings = json.loads(sys.stdin.readline())["settings"]
-    sys.stdout = protocol
+    protocol = private_stdout()
+
+    def say(message: dict[str, Any]) -> None:
+        protocol.write(json.dumps(message) + "\n")
+        protocol.flush()
+
+    inbox: queue.Queue[dict[str, Any]] = queue.Queue()
+    threading.Thread(target=hear, args=(inbox,), daemon=True).start()
     try:
-        worker = Worker(settings)
-    except ParibusError as error:
-        say({"cell": None, "error": str(error), "exit_code": error.exit_code})
-        return
-    for line in sys.stdin:
-        say(worker.answer(json.loads(line)))
+        worker = Worker(inbox.get()["settings"], say)
+    except Exception as error:
+        code = error.exit_code if isinstance(error, ParibusError) else ParibusError.exit_code
+        say(Worker.failure(None, f"a worker could not start: {error}", code))
+        threading.Event().wait()  # until the parent stops it
+    while True:
+        say(worker.answer(inbox.get()))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ class LocalExecutor(Executor):
         ours = {cell.digest for cell in cells}
         finished: set[str] = set()
         while len(self.workers) < min(self.jobs, len(cells)):
-            self.workers.append(_Process(self.settings, self.inbox))
+            self.workers.append(_Process(self.settings, len(self.workers), self.inbox))
         busy: dict[_Process, Cell] = {}
 
         def ready(cell: Cell) -> bool:
@@ -54,7 +54,7 @@ class LocalExecutor(Executor):
             if message is None:
                 raise self._death(worker, busy.get(worker))
             if "error" in message:
-                raise self._failure(message, busy.get(worker))
+                raise self._failure(message, None if message["cell"] is None else busy[worker])
             cell = busy[worker]
             if "result" in message:
                 del busy[worker]
@@ -92,14 +92,26 @@ def _spell(cell: Cell) -> str:
     return f"{verb} arm {cell.arm!r}, seed {cell.replicate}{rate}"
 
 
+def own_variables(settings: Mapping[str, Any], number: int) -> dict[str, str]:
+    """The environment variables of worker `number`: its threads, and the one GPU that it sees."""
+    threads = str(settings["threads"])
+    variables = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    if settings["device"] == "cuda":
+        given = os.environ.get("CUDA_VISIBLE_DEVICES")
+        gpus = given.split(",") if given else [str(i) for i in range(settings["gpus"])]
+        variables["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
+    return variables
+
+
 class _Process:
     """One worker process and the threads that listen to it."""
 
     def __init__(
-        self, settings: Mapping[str, Any], inbox: "queue.Queue[tuple[_Process, dict[str, Any] | None]]"
+        self,
+        settings: Mapping[str, Any],
+        number: int,
+        inbox: "queue.Queue[tuple[_Process, dict[str, Any] | None]]",
     ) -> None:
-        threads = str(settings["threads"])
-        environment = {**os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
         try:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "paribus.lab.worker"],
@@ -108,7 +120,7 @@ class _Process:
                 stderr=subprocess.PIPE,
                 text=True,
                 encoding="utf-8",
-                env=environment,
+                env={**os.environ, **own_variables(settings, number)},
                 start_new_session=True,  # Ctrl-C goes to the parent alone, which then stops its workers
             )
         except OSError as error:

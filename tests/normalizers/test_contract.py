@@ -1,0 +1,124 @@
+"""Every normalizer: weights where the mask allows, exact zeros elsewhere, and gradients that stay finite."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from paribus.core.discovery import members
+from paribus.normalizers.base import Normalizer
+
+EXAMPLES = [example for cls in members(Normalizer) for example in cls.examples]
+SIMPLEX = [example for example in EXAMPLES if example.simplex]
+
+every = pytest.mark.parametrize("normalizer", EXAMPLES, ids=str)
+on_the_simplex = pytest.mark.parametrize("normalizer", SIMPLEX, ids=str)
+
+
+@st.composite
+def masked_scores(draw):
+    """Scores (rows, keys) in float64 and a mask that may hide whole rows."""
+    rows, keys = draw(st.integers(1, 5)), draw(st.integers(1, 63))
+    numbers = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    spread = draw(st.sampled_from([0.0, 1e-3, 1.0, 30.0, 1e4]))
+    scores = torch.randn(rows, keys, generator=numbers, dtype=torch.float64) * spread
+    share = draw(st.sampled_from([0.0, 0.1, 0.5, 1.0]))
+    return scores, torch.rand(rows, keys, generator=numbers) < share
+
+
+def test_every_member_has_an_example():
+    assert {type(example) for example in EXAMPLES} == set(members(Normalizer))
+
+
+@every
+@given(masked_scores())
+def test_masked_keys_are_exactly_zero_and_hidden_rows_are_zero(normalizer, case):
+    scores, mask = case
+    weights = normalizer(scores, mask)
+    assert weights.shape == scores.shape
+    assert weights.isfinite().all()
+    assert (weights[~mask] == 0).all()
+
+
+@on_the_simplex
+@given(masked_scores())
+def test_weights_lie_on_the_simplex(normalizer, case):
+    scores, mask = case
+    weights = normalizer(scores, mask)
+    assert (weights >= 0).all()
+    torch.testing.assert_close(weights.sum(dim=-1), mask.any(dim=-1).double())
+    torch.testing.assert_close(normalizer(scores).sum(dim=-1), torch.ones(len(scores), dtype=torch.float64))
+
+
+@every
+@given(masked_scores())
+def test_a_mask_is_the_same_as_leaving_keys_out(normalizer, case):
+    scores, mask = case
+    weights = normalizer(scores, mask)
+    for row, seen, given_weights in zip(scores, mask, weights):
+        if seen.any():
+            torch.testing.assert_close(given_weights[seen], normalizer(row[seen]))
+
+
+@on_the_simplex
+@given(masked_scores(), st.floats(-50, 50))
+def test_a_shift_changes_nothing_and_the_order_is_kept(normalizer, case, shift):
+    scores, mask = case
+    weights = normalizer(scores, mask)
+    torch.testing.assert_close(normalizer(scores + shift, mask), weights, rtol=1e-6, atol=1e-9)
+    larger = scores[:, :, None] >= scores[:, None, :]
+    both = mask[:, :, None] & mask[:, None, :]
+    assert (weights[:, :, None] - weights[:, None, :])[larger & both].ge(-1e-12).all()
+
+
+@every
+@given(masked_scores(), st.randoms(use_true_random=False))
+def test_the_order_of_the_keys_does_not_matter(normalizer, case, random):
+    scores, mask = case
+    order = list(range(scores.shape[1]))
+    random.shuffle(order)
+    torch.testing.assert_close(normalizer(scores[:, order], mask[:, order]), normalizer(scores, mask)[:, order])
+
+
+@every
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("keys", [1, 7])
+def test_gradient(normalizer, masked, keys):
+    scores = torch.randn(4, keys, dtype=torch.float64, requires_grad=True)
+    mask = torch.rand(4, keys) < 0.5 if masked else None
+    if mask is not None:
+        mask[0] = False
+    assert torch.autograd.gradcheck(lambda s: normalizer(s, mask), scores)
+
+
+@every
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_hidden_scores_have_no_say_and_get_no_gradient(normalizer, dtype):
+    mask = torch.tensor([[True, False, True, False], [False] * 4])
+    scores = torch.randn(2, 4).to(dtype).requires_grad_()
+    huge = scores.detach().masked_fill(~mask, torch.finfo(dtype).max).requires_grad_()
+    weights, other = normalizer(scores, mask), normalizer(huge, mask)
+    assert weights.dtype == dtype
+    assert torch.equal(weights, other)
+    for at, result in ((scores, weights), (huge, other)):
+        (gradient,) = torch.autograd.grad((result * torch.randn(4).to(dtype)).sum(), at)
+        assert gradient.isfinite().all()
+        assert (gradient[~mask] == 0).all()
+
+
+@every
+def test_a_mask_is_broadcast(normalizer):
+    scores = torch.randn(2, 3, 5, 7)
+    for shape in ((7,), (5, 7), (2, 1, 5, 7), (2, 1, 1, 7), (1, 3, 5, 7)):
+        mask = torch.rand(shape) < 0.6
+        expected = normalizer(scores, mask.expand(scores.shape).contiguous())
+        assert torch.equal(normalizer(scores, mask), expected)
+
+
+@every
+def test_bfloat16(normalizer):
+    """Within 2^-8 of the weights of the same scores in float64: the last bit of a weight near 1."""
+    scores = (torch.randn(50, 63) * 4).bfloat16()
+    mask = torch.rand(50, 63) < 0.7
+    error = (normalizer(scores, mask).double() - normalizer(scores.double(), mask)).abs()
+    assert float(error.max()) <= 2**-8

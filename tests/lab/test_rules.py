@@ -123,6 +123,18 @@ def test_five_pairs_may_be_equivalent():
 
 
 @pytest.mark.parametrize("sign", [1, -1])
+def test_an_equivalence_needs_the_sign_flips_on_both_sides(sign):
+    """The interval lies inside; the one large value makes the sign-flip test unsure of the nearer end alone."""
+    evidence = Evidence(Paired(tuple(sign * x for x in (0.01, 0.02, 0.01, 0.07, 0.02, 0.01))))
+    assert max(abs(end) for end in evidence.ci90) < 0.044
+    nearer, farther = evidence.paired.signflip(sign * 0.044), evidence.paired.signflip(-sign * 0.044)
+    assert min(nearer.above, nearer.below) == 0.0625
+    assert min(farther.above, farther.below) == 0.015625
+    assert equivalent(evidence, 0.044) == "undecided"
+    assert equivalent(evidence, 0.08) == "reproduced"
+
+
+@pytest.mark.parametrize("sign", [1, -1])
 def test_a_disagreement_is_undecided(sign):
     """Seven small differences and a huge one: all signs agree, but t sees no effect."""
     evidence = Evidence(Paired((*[sign * 0.1] * 7, sign * 5.0)))

@@ -84,7 +84,8 @@ def test_many_pairs_are_drawn_from_a_fixed_seed_and_that_is_said():
     assert d.signflip() == Paired(d.values).signflip()
     assert d.signflip().two_sided == pytest.approx(d.p_t(), abs=0.005)
     assert d.signflip(0.6).below == pytest.approx(d.p_t_below(0.6), abs=0.005)
-    assert normal(53, 9.0).signflip().two_sided == 1 / 100_000
+    certain = normal(53, 9.0).signflip()
+    assert (certain.above, certain.below, certain.two_sided) == (1 / 100_000, 1.0, 1 / 100_000)
 
 
 def test_enumeration_and_draws_agree(monkeypatch):
@@ -126,6 +127,9 @@ def test_rounding_decides_nothing():
     assert len(set(noisy.values)) > 1
     assert noisy.sd == 0
     assert noisy.signflip(0.1).two_sided == 1.0
+    small = Paired.of([1000 + i / 10 + 1e-6 for i in range(8)], [1000 + i / 10 for i in range(8)])
+    assert small.mean != 1e-6
+    assert small.signflip(1e-6).two_sided == 1.0
 
 
 def test_a_single_pair_says_nothing():

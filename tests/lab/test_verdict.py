@@ -170,6 +170,9 @@ def test_an_undecided_prediction_says_how_many_seeds_would_do():
     as_estimated = judge([Greater("some", "new", **FACTS)], "some", results(new=spread(0.302), plain=0.3), MEASURES)
     expected = 7.85 * (as_estimated.headline.paired.sd / as_estimated.headline.paired.mean) ** 2
     assert as_estimated.headline.seeds_needed == pytest.approx(expected, rel=0.1)
+    # Beyond a predicted size, what counts is the distance from it.
+    shifted = judge([LONGER], "longer", results(new=spread(0.352), plain=0.3), MEASURES).headline
+    assert shifted.seeds_needed == as_estimated.headline.seeds_needed
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,8 @@ class GroupedQuery(Mixer):
                     self.d_model % self.n_heads == 0,
                     f"d_model ({self.d_model}) must be divisible by n_heads ({self.n_heads}), or give head_dim",
                 )
+            if self.d_model is not None or self.head_dim is not None:
+                self.position.check_head_dim(self.d_head)
             self.mask.check_heads(self.n_heads)
             if not self.position.sees_order:
                 require(
@@ -80,7 +82,9 @@ class GroupedQuery(Mixer):
         def flops(self, length: int, causal: bool = False) -> int:
             d, heads = self.d_head, self.n_heads
             projections = flops.linear(length, width(self), d * (2 * heads + 2 * self.kv_heads))
-            return projections + flops.attention(length, length, heads, d, d, causal=causal)
+            # With the pairs above the diagonal skipped, each pair is scored once, by the piece that owns it.
+            matrices = 1 if causal else self.position.score_matrices(self.mask.causal)
+            return projections + flops.attention(length, length, heads, matrices * d, d, causal=causal)
 
         def state_bytes(self, length: int, bytes_each: int = 4) -> int:
             return memory.kv_cache_bytes(length, self.kv_heads, self.d_head, bytes_each)

@@ -30,6 +30,13 @@ class Position(Part, ABC):
     def rotate(self, x: Tensor, positions: Tensor) -> Tensor:
         """(batch, heads, length, head_dim) at positions (batch or 1, length) -> the same shape."""
 
+    def check_head_dim(self, head_dim: int) -> None:
+        """Raise ConfigError for a width of a head that the position cannot serve."""
+
+    def score_matrices(self, causal: bool) -> int:
+        """How many products of all queries with all keys the pieces ask for: what a dense evaluator pays."""
+        return 1
+
     def pieces(self, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor, causal: bool) -> list[Piece]:
         """The pieces of raw q and k. `causal` says that no query meets a later key, so that those pairs may go."""
         return [Piece(self.rotate(q, q_positions), self.rotate(k, k_positions), None)]

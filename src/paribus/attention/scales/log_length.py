@@ -26,10 +26,10 @@ class LogLength(Scale):
     def __call__(self, q: Tensor, k: Tensor, n_visible: Tensor | None) -> tuple[Tensor, Tensor, float]:
         assert n_visible is not None
         # A fully masked query has n = 0; its row is zero whatever the factor is.
-        factor = n_visible.clamp(min=1).to(q.dtype).log() / math.log(self.base)
+        factor = n_visible.clamp(min=1).double().log() / math.log(self.base)
         if self.at_least_one:
             factor = factor.clamp(min=1.0)
-        return q * factor.unsqueeze(-1), k, q.shape[-1] ** -0.5
+        return q * factor.to(q.dtype).unsqueeze(-1), k, q.shape[-1] ** -0.5
 
 
 LogLength.examples = (LogLength(), LogLength(base=64.0, at_least_one=True))

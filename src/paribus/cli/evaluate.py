@@ -15,6 +15,7 @@ def evaluate(
     windows: Annotated[int, typer.Option(help="How many held-out windows.")] = 128,
     split: Annotated[str, typer.Option(help="dev or test.")] = "test",
     corpus: Annotated[str | None, typer.Option(help="Another corpus than the model's own.")] = None,
+    code: Annotated[Path | None, typer.Option(help="A file of your own that defines parts of the model.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Measure a trained model on held-out text."""
@@ -27,6 +28,7 @@ def evaluate(
 
     from paribus.data.text_source import Text
     from paribus.evaluation.last_tokens import LastTokens
+    from paribus.lab.load import import_file
     from paribus.models.folder import load_model
     from paribus.text.corpora import corpus_from_word
 
@@ -36,6 +38,8 @@ def evaluate(
         raise InputError(f"--at {at!r}: expected lengths such as 64,128,256") from error
     if split not in ("dev", "test"):
         raise InputError(f"--split {split!r}: expected dev or test; the train split is what the model has seen")
+    if code is not None:
+        import_file(code)
     trained = load_model(model)
     data = trained.data
     if corpus is not None:

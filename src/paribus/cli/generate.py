@@ -14,6 +14,7 @@ def generate(
     tokens: Annotated[int, typer.Option(help="How many new tokens.")] = 200,
     temperature: Annotated[float, typer.Option(help="0: always the most likely token.")] = 0.0,
     seed: Annotated[int, typer.Option(help="Repeats a text.")] = 0,
+    code: Annotated[Path | None, typer.Option(help="A file of your own that defines parts of the model.")] = None,
 ) -> None:
     """Write text with a trained model, as it comes."""
     import codecs
@@ -25,8 +26,11 @@ def generate(
     from paribus.generation.generate import stream
     from paribus.generation.samplers.greedy import Greedy
     from paribus.generation.samplers.temperature import Temperature
+    from paribus.lab.load import import_file
     from paribus.models.folder import load_model
 
+    if code is not None:
+        import_file(code)
     trained = load_model(model)
     if not isinstance(trained.data, Text):
         raise InputError(f"this model was trained on {type(trained.data).__name__}, whose tokens are not text")

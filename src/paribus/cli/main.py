@@ -1,5 +1,6 @@
 """`paribus`: the commands, each in a file of its own."""
 
+import errno
 import sys
 
 import typer
@@ -26,6 +27,9 @@ for command in (
     app.command()(command)
 
 
+OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, None}
+
+
 def main() -> None:
     """Run a command; every error of ours becomes one clear line and its exit code."""
     from paribus.core.errors import ParibusError
@@ -36,9 +40,13 @@ def main() -> None:
         fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         fail("interrupted; whatever was finished is kept, and the same command goes on from there", 130)
+    except BrokenPipeError:
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in OF_THE_MACHINE:
+            raise
+        fail(f"{error.strerror}: {error.filename or 'where it writes'}; free space, or choose another place", 1)
     except Exception as error:
-        if isinstance(error, BrokenPipeError):
-            sys.exit(1)
         if hasattr(error, "show") and hasattr(error, "exit_code"):  # a wrong option or command, from typer
             error.show()
             sys.exit(2)

@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from paribus.core.config import require
-from paribus.core.errors import ConfigError, InputError, nearest
+from paribus.core.errors import ConfigError, InputError, Interrupted, nearest
 from paribus.data.text_source import Text
+from paribus.lab.cell import Environment
 from paribus.lab.claim import Trained
 from paribus.lab.load import load
+from paribus.lab.plan import make_plan
 from paribus.layers.parameters import draw
-from paribus.models.folder import save_model
+from paribus.models.folder import DESCRIPTION, WEIGHTS, save_model
 from paribus.text.corpora import corpus_from_word
 from paribus.training.loop import Journal
 from paribus.training.loop import train as run
@@ -53,50 +56,74 @@ def train_arm(
     threads: int | None,
     out: Path,
 ) -> None:
+    require(tokens is None or tokens >= 1, f"--tokens {tokens}: expected at least 1")
+    require(threads is None or threads >= 1, f"--threads {threads}: expected at least 1")
+    require(
+        learning_rate is None or 0 < learning_rate < float("inf"),
+        f"--learning-rate {learning_rate}: expected a positive number such as 0.002",
+    )
     name, claim = load(word)
-    if not isinstance(claim.task, Trained):
+    task = claim.task
+    if not isinstance(task, Trained):
         raise ConfigError(f"{name} is a measured claim: nothing in it is trained")
-    arms = {arm.name: arm for arm in claim.trained_arms() if arm.starts_from is None}
+    arms = [arm.name for arm in claim.trained_arms() if arm.starts_from is None]
     if arm_name is not None and arm_name not in arms:
         raise InputError(f"no arm {arm_name!r} is trained from scratch; {nearest(arm_name, arms)}")
-    if out.exists() and any(out.iterdir()) and not (out / "model.json").exists():
-        raise InputError(f"{out} holds other files: choose an empty or new folder with --out")
-    arm = arms[arm_name] if arm_name is not None else next(iter(arms.values()))
-    profile, task = claim.profile(profile_name), claim.task
-    data = task.data
+    arm_name = arm_name or arms[0]
     if corpus is not None:
-        if not isinstance(data, Text):
-            raise InputError(f"--corpus {corpus}: this claim is trained on {type(data).__name__}, not on text")
-        data = replace(data, corpus=corpus_from_word(corpus))
-    torch.set_num_threads(threads or os.cpu_count() or 1)
-    console = Console(highlight=False)
-    assert profile.budget is not None
-    per_step = task.recipe.batch * task.train_length
-    steps = max(1, round((tokens or profile.budget.tokens) / per_step))
-    rate = learning_rate or sorted(profile.learning_rates)[len(profile.learning_rates) // 2]
-    require(rate > 0, f"learning_rate = {rate}: expected a positive number such as 0.002")
-    stream = data.prepare()
-    model = arm.config.build()
+        if not isinstance(task.data, Text):
+            raise InputError(f"--corpus {corpus}: this claim is trained on {type(task.data).__name__}, not on text")
+        task = replace(task, data=replace(task.data, corpus=corpus_from_word(corpus)))
+        claim = replace(claim, task=task)
+    profile = claim.profile(profile_name)
+    threads = threads or os.cpu_count() or 1
+    torch.set_num_threads(threads)
+    make_room(out)
+    stream = task.data.prepare()
+    plan = make_plan(claim, name, profile_name, Environment.here("cpu", threads), stream.manifest)
+    steps = plan.steps if tokens is None else max(1, round(tokens / plan.tokens_per_step))
+    grid = sorted(profile.learning_rates)
+    rate = grid[len(grid) // 2] if learning_rate is None else learning_rate
+    config = plan.sized[arm_name].config
+    model = config.build()
     draw(model, seed)
+    console = Console(highlight=False)
     told = Told(console, steps)
-    console.print(f"{name}, arm {arm.name}: {steps} steps of {per_step} tokens at rate {rate:g}, seed {seed}")
+    console.print(
+        f"{name}, arm {arm_name}: {steps} steps of {plan.tokens_per_step} tokens at rate {rate:g}, seed {seed}"
+    )
     batches = stream.batches(seed=seed, batch=task.recipe.batch, length=task.train_length)
-    if console.is_terminal:
-        with told.bar:
+    try:
+        with told.bar if console.is_terminal else nullcontext():
             outcome = run(model, batches, task.recipe, learning_rate=rate, steps=steps, journal=told)
-    else:
-        outcome = run(model, batches, task.recipe, learning_rate=rate, steps=steps, journal=told)
+    except KeyboardInterrupt as error:
+        raise Interrupted("interrupted: one training is saved when it is finished, so nothing is saved") from error
     if outcome.diverged:
         raise InputError(f"the loss was not finite at step {outcome.steps}: nothing is saved; use a smaller rate")
     origin = {
         "claim": name,
-        "arm": arm.name,
+        "arm": arm_name,
         "seed": seed,
         "learning_rate": rate,
         "steps": steps,
         "train_length": task.train_length,
         "manifest": stream.manifest.get("digest", ""),
     }
-    save_model(model, arm.config, data, origin, out)
-    speed = steps * per_step / outcome.seconds
+    save_model(model, config, task.data, origin, out)
+    speed = steps * plan.tokens_per_step / outcome.seconds
     console.print(f"last loss {outcome.final_loss:.3f} nats per token, {speed:,.0f} tokens/s; saved in {out}")
+
+
+def make_room(out: Path) -> None:
+    """A folder for the model, made before the training is paid for; one that holds anything else is refused."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        others = {entry.name.removesuffix(".partial") for entry in out.iterdir()} - {DESCRIPTION, WEIGHTS}
+    except OSError as error:
+        raise InputError(
+            f"cannot save a model in {out} ({error.strerror}): choose another folder with --out"
+        ) from error
+    if others:
+        raise InputError(f"{out} holds other files: choose an empty or new folder with --out")
+    if not os.access(out, os.W_OK):
+        raise InputError(f"cannot write in {out}: choose another folder with --out")

@@ -18,8 +18,6 @@ def load(word: str) -> tuple[str, Claim]:
     """A claim of the library by name, or a user's own by the path of its file: (name, claim)."""
     if word.endswith(".py") or "/" in word:
         path = Path(word)
-        if not path.is_file():
-            raise InputError(f"there is no file {word}: give a claim's name (paribus claims) or the path of a .py file")
         return path.stem.replace("_", "-"), defined_in(import_file(path))
     files = claim_files()
     if word not in files:
@@ -33,6 +31,8 @@ def import_file(path: Path) -> ModuleType:
 
     Like a script, it may import the files beside it.
     """
+    if not path.is_file():
+        raise InputError(f"there is no file {path}: give a claim's name (paribus claims) or the path of a .py file")
     name = "paribus_user_" + re.sub(r"\W", "_", str(path.resolve()))
     if name in sys.modules:
         return sys.modules[name]

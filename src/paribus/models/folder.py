@@ -16,6 +16,7 @@ from paribus.models.decoder import DecoderLM
 from paribus.models.weights import load_weights, save_weights
 
 SCHEMA = "paribus.model/1"
+DESCRIPTION, WEIGHTS = "model.json", "weights.safetensors"
 
 
 class Trained(NamedTuple):
@@ -25,16 +26,18 @@ class Trained(NamedTuple):
 
 
 def save_model(model: nn.Module, config: Any, data: Source, origin: dict[str, Any], folder: Path) -> None:
+    """Write the model's folder; model.json comes last, so a folder that has one is whole."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_weights(model, folder / "weights.safetensors")
+    (folder / DESCRIPTION).unlink(missing_ok=True)
+    save_weights(model, folder / WEIGHTS)
     described = {"schema": SCHEMA, "model": to_dict(config), "data": to_dict(data), "origin": origin}
     text = json.dumps(json.loads(canonical_json(described)), indent=1, ensure_ascii=False) + "\n"
-    (folder / "model.json").write_text(text, encoding="utf-8")
+    (folder / DESCRIPTION).write_text(text, encoding="utf-8")
 
 
 def load_model(folder: Path) -> Trained:
     """A model with its weights, ready to read; InputError says what is missing."""
-    for name in ("model.json", "cell.json"):
+    for name in (DESCRIPTION, "cell.json"):
         if (folder / name).is_file():
             break
     else:
@@ -42,13 +45,13 @@ def load_model(folder: Path) -> Trained:
             f"{folder} holds no model (no model.json, no cell.json): give a folder made by `paribus train`, or a "
             "training cell of a run folder, RUN/cells/DIGEST"
         )
-    if not (folder / "weights.safetensors").is_file():
-        raise InputError(f"{folder} has no weights.safetensors: it is not a finished training")
+    if not (folder / WEIGHTS).is_file():
+        raise InputError(f"{folder} has no {WEIGHTS}: it is not a finished training")
     try:
         described = json.loads((folder / name).read_text(encoding="utf-8"))
         config, data = (
             (described["model"], described["data"])
-            if name == "model.json"
+            if name == DESCRIPTION
             else (described["config"], described["task"]["data"])
         )
     except (ValueError, KeyError, TypeError) as error:
@@ -57,7 +60,9 @@ def load_model(folder: Path) -> Trained:
         model = from_dict(DecoderLM.Config, config).build()
         source = from_dict(Source, data)
     except ConfigError as error:
-        raise InputError(f"{folder / name}: {error}; a part of your own must be imported before the model") from error
-    load_weights(model, folder / "weights.safetensors")
+        raise InputError(
+            f"{folder / name}: {error}. If the part is your own, import its file first (--code FILE.py)"
+        ) from error
+    load_weights(model, folder / WEIGHTS)
     model.eval()
     return Trained(model, source, described.get("origin", {}))

@@ -50,7 +50,8 @@ def test_invariants_and_bounds_at_any_size(n):
 
 
 @pytest.mark.parametrize(
-    ("n", "expected"), [(0, (0, 0, 0)), (1, (0, 0, 1)), (2, (0, 0, 2)), (3, (0, 0, 3)), (4, (2, 2, 0)), (130, (10, 13, 0))]
+    ("n", "expected"),
+    [(0, (0, 0, 0)), (1, (0, 0, 1)), (2, (0, 0, 2)), (3, (0, 0, 3)), (4, (2, 2, 0)), (130, (10, 13, 0))],
 )
 def test_worked_examples(n, expected):
     assert answer(n) == expected

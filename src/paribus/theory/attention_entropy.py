@@ -5,9 +5,10 @@
     scores ~ N(0, sigma^2), n -> infinity:                                          H = ln n - (lambda sigma)^2 / 2
 
 (M, A in `sphere`.) A row grows as ln n under a constant lambda. lambda proportional to ln n keeps H steady where the
-gap max s - mean s is bounded in n. Independent Gaussian scores, whose gap grows as sqrt(2 ln n), have no steady
-multiplier: H stays at H0 for lambda sigma = sqrt(2 (ln n - H0)), while lambda = c sqrt(ln n) only takes a fixed part
-off the growth. At the usual 1/sqrt(d) the factor ln n / ln 512 slows the growth on random keys and does not stop it.
+gap max s - mean s is bounded in n. For independent Gaussian scores, whose gap grows as sqrt(2 ln n), lambda = c
+sqrt(ln n) takes a fixed part off the growth, no more; the limit asks for lambda sigma = sqrt(2 (ln n - H0)), which
+holds H within a nat from 64 to 32k keys. At the usual 1/sqrt(d) the factor ln n / ln 512 slows the growth on random keys and
+does not stop it.
 The published 0.24 in H = ln n - 0.24 lambda d is -ln((sqrt(5) - 1) / 2) / 2, the Laplace value at lambda = 1 alone; for
 small lambda the loss is lambda^2 d / 2. Entropies are in nats. The limits n -> infinity fail, and turn negative, once
 single keys carry the row.
@@ -91,6 +92,7 @@ def factor(law: str, n: ArrayLike, base: float = 512) -> Array:
 
 
 def _entropy(z: Array) -> Array:
+    z = z - z.max(-1, keepdims=True)
     total = logsumexp(z, axis=-1, keepdims=True)
     return np.asarray(total[..., 0] - (np.exp(z - total) * z).sum(-1))
 

@@ -91,7 +91,7 @@ def renyi_entropy(x: ArrayLike, order: float = 1.0, weights: ArrayLike | None = 
         # sum p^r - 1 is small: keep it as a difference.
         return np.asarray(np.log1p((w * p * np.expm1((order - 1) * log_p)).sum(-1)) / (1 - order))
     top = log_p.max(-1, keepdims=True, where=p > 0, initial=-np.inf)
-    powers = np.where(p > 0, np.exp(order * (log_p - top)), 0.0)
+    powers = np.where(p > 0, np.exp(order * np.minimum(log_p - top, 0.0)), 0.0)
     return np.asarray((np.log((w * powers).sum(-1)) + order * top[..., 0]) / (1 - order))
 
 
@@ -156,10 +156,9 @@ def _rows(x: ArrayLike, weights: ArrayLike | None) -> tuple[Array, Array, Array]
     a = np.where(w > 0, np.abs(values), 0.0)
     require(bool(np.isfinite(a).all()), "x: holds NaN or infinity; leave such entries out by a weight of 0")
     largest = a.max(-1, keepdims=True)
-    empty = np.argwhere(largest[..., 0] == 0)
+    empty = np.argwhere(largest[..., 0] == 0).tolist()
     require(
-        empty.size == 0,
-        f"x: row {tuple(empty[0].tolist()) if empty.size else ()} has no non-zero entry, its sparsity is undefined; "
-        "leave such rows out",
+        not empty,
+        f"x: row {tuple(empty[0]) if empty else ''} has no non-zero entry, so its sparsity is undefined; leave it out",
     )
     return a / largest, np.asarray(w), np.asarray(w.sum(-1))

@@ -2,17 +2,26 @@
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paribus.core.discovery import members
+from paribus.core.errors import InputError
 from paribus.normalizers.base import Normalizer
 
 EXAMPLES = [example for cls in members(Normalizer) for example in cls.examples]
-SIMPLEX = [example for example in EXAMPLES if example.simplex]
 
-every = pytest.mark.parametrize("normalizer", EXAMPLES, ids=str)
-on_the_simplex = pytest.mark.parametrize("normalizer", SIMPLEX, ids=str)
+
+def those(kept):
+    """The members built from the examples for which `kept` holds."""
+    chosen = [example for example in EXAMPLES if kept(example)]
+    return pytest.mark.parametrize("normalizer", [example.build() for example in chosen], ids=map(str, chosen))
+
+
+every = those(lambda example: True)
+on_the_simplex = those(lambda example: example.simplex)
+shift_invariant = those(lambda example: example.shift_invariant)
+monotone = those(lambda example: example.monotone)
 
 
 @st.composite
@@ -31,6 +40,7 @@ def test_every_member_has_an_example():
 
 
 @every
+@settings(max_examples=40, deadline=None)
 @given(masked_scores())
 def test_masked_keys_are_exactly_zero_and_hidden_rows_are_zero(normalizer, case):
     scores, mask = case
@@ -41,6 +51,7 @@ def test_masked_keys_are_exactly_zero_and_hidden_rows_are_zero(normalizer, case)
 
 
 @on_the_simplex
+@settings(max_examples=40, deadline=None)
 @given(masked_scores())
 def test_weights_lie_on_the_simplex(normalizer, case):
     scores, mask = case
@@ -51,6 +62,7 @@ def test_weights_lie_on_the_simplex(normalizer, case):
 
 
 @every
+@settings(max_examples=40, deadline=None)
 @given(masked_scores())
 def test_a_mask_is_the_same_as_leaving_keys_out(normalizer, case):
     scores, mask = case
@@ -60,18 +72,27 @@ def test_a_mask_is_the_same_as_leaving_keys_out(normalizer, case):
             torch.testing.assert_close(given_weights[seen], normalizer(row[seen]))
 
 
-@on_the_simplex
+@shift_invariant
+@settings(max_examples=40, deadline=None)
 @given(masked_scores(), st.floats(-50, 50))
-def test_a_shift_changes_nothing_and_the_order_is_kept(normalizer, case, shift):
+def test_a_shift_changes_nothing(normalizer, case, shift):
+    scores, mask = case
+    torch.testing.assert_close(normalizer(scores + shift, mask), normalizer(scores, mask), rtol=1e-6, atol=1e-9)
+
+
+@monotone
+@settings(max_examples=40, deadline=None)
+@given(masked_scores())
+def test_the_order_is_kept(normalizer, case):
     scores, mask = case
     weights = normalizer(scores, mask)
-    torch.testing.assert_close(normalizer(scores + shift, mask), weights, rtol=1e-6, atol=1e-9)
     larger = scores[:, :, None] >= scores[:, None, :]
     both = mask[:, :, None] & mask[:, None, :]
     assert (weights[:, :, None] - weights[:, None, :])[larger & both].ge(-1e-12).all()
 
 
 @every
+@settings(max_examples=40, deadline=None)
 @given(masked_scores(), st.randoms(use_true_random=False))
 def test_the_order_of_the_keys_does_not_matter(normalizer, case, random):
     scores, mask = case
@@ -120,5 +141,35 @@ def test_bfloat16(normalizer):
     """Within 2^-8 of the weights of the same scores in float64: the last bit of a weight near 1."""
     scores = (torch.randn(50, 63) * 4).bfloat16()
     mask = torch.rand(50, 63) < 0.7
-    error = (normalizer(scores, mask).double() - normalizer(scores.double(), mask)).abs()
+    error = (normalizer(scores, mask).double() - normalizer(scores.double(), mask)).detach().abs()
     assert float(error.max()) <= 2**-8
+
+
+@every
+@pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own, while tracing
+def test_compiles_without_a_break(normalizer):
+    torch.compiler.reset()
+    compiled = torch.compile(lambda scores, mask: normalizer(scores, mask), fullgraph=True, backend="aot_eager")
+    scores = torch.randn(3, 9, requires_grad=True)
+    mask = torch.rand(3, 9) < 0.6
+    mask[0] = False
+    towards = torch.randn(3, 9)
+    found = compiled(scores, mask)
+    expected = normalizer(scores, mask)
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
+    (gradient,) = torch.autograd.grad(found, scores, towards)
+    torch.testing.assert_close(gradient, torch.autograd.grad(expected, scores, towards)[0], rtol=1e-4, atol=1e-5)
+
+
+@every
+def test_nan_is_passed_on_and_strict_use_refuses_it(normalizer):
+    scores = torch.tensor([[0.0, torch.nan, 1.0], [0.0, 2.0, 1.0]])
+    weights = normalizer(scores)
+    assert weights[0].isnan().any()
+    assert weights[1].isfinite().all()
+    if isinstance(normalizer, Normalizer):
+        with pytest.raises(InputError, match="NaN"):
+            normalizer.strict(scores)
+        with pytest.raises(InputError, match="no visible score"):
+            normalizer.strict(scores[1:], torch.zeros(1, 3, dtype=torch.bool))
+        assert torch.equal(normalizer.strict(scores[1:]), normalizer(scores[1:]))

@@ -1,6 +1,10 @@
 """Contract of the family: scores -> weights over the last axis, exactly 0 where the mask is False.
 
-A row whose keys are all masked gives all zeros (attention then returns the zero vector), with finite gradients.
+A row whose keys are all masked gives all zeros (attention then returns the zero vector), with finite gradients. NaN
+scores give NaN weights, so that a run that diverged is seen as such; `strict` raises instead.
+
+A member with a regulariser Omega maximises <p, s> - Omega(p) over its weights p; `negentropy` is that Omega, zero at
+one-hot weights, and makes the Fenchel-Young loss of the member (losses/fenchel_young.py).
 """
 
 from abc import ABC, abstractmethod
@@ -8,13 +12,41 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from paribus.core.config import Part
+from paribus.core.config import Part, part_name
+from paribus.core.errors import ConfigError, InputError
 
 
 class Normalizer(Part, ABC):
     # Non-negative weights that sum to one; a member that departs from it says so here.
     simplex: ClassVar[bool] = True
+    # Adding one number to all scores of a row changes nothing.
+    shift_invariant: ClassVar[bool] = True
+    # A larger score never gets a smaller weight.
+    monotone: ClassVar[bool] = True
 
     @abstractmethod
     def __call__(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
         """scores (..., keys), mask broadcastable to scores (True = may see) -> weights of the shape of scores."""
+
+    def negentropy(self, weights: Tensor) -> Tensor:
+        """Omega(p) over the last axis, for weights that this member gives."""
+        raise ConfigError(
+            f"{part_name(type(self))} maximises no <p, s> - Omega(p) and so has no Fenchel-Young loss: "
+            "use SurrogateLoss, whose gradient is p - y for any normalizer"
+        )
+
+    def strict(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
+        """The weights, or an error for what has no answer: NaN or +inf among visible scores, or a row without any."""
+        seen = scores if mask is None else scores.masked_fill(~mask, -float("inf"))
+        top = seen.detach().amax(-1)
+        if bool((wrong := ~(top < float("inf"))).any()):
+            raise InputError(
+                f"scores of {int(wrong.sum())} of {wrong.numel()} rows hold NaN or +inf: expected finite numbers, or "
+                "-inf for what must get no weight; look for the step that made them"
+            )
+        if bool((empty := top == -float("inf")).any()):
+            raise InputError(
+                f"{int(empty.sum())} of {empty.numel()} rows have no visible score to share the weight: show each row "
+                "at least one, or call the normalizer itself, which gives zeros"
+            )
+        return self(scores, mask)

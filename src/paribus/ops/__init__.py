@@ -1,0 +1,1 @@
+"""Numerical pieces shared by the floors above: root finding, thresholds, candidates."""

@@ -7,8 +7,8 @@
 (M, A in `sphere`.) A row grows as ln n under a constant lambda. lambda proportional to ln n keeps H steady where the
 gap max s - mean s is bounded in n. For independent Gaussian scores, whose gap grows as sqrt(2 ln n), lambda = c
 sqrt(ln n) takes a fixed part off the growth, no more; the limit asks for lambda sigma = sqrt(2 (ln n - H0)), which
-holds H within a nat from 64 to 32k keys. At the usual 1/sqrt(d) the factor ln n / ln 512 slows the growth on random keys and
-does not stop it.
+holds H within a nat from 64 to 32k keys. At the usual 1/sqrt(d) the factor ln n / ln 512 slows the growth on random
+keys and does not stop it.
 The published 0.24 in H = ln n - 0.24 lambda d is -ln((sqrt(5) - 1) / 2) / 2, the Laplace value at lambda = 1 alone; for
 small lambda the loss is lambda^2 d / 2. Entropies are in nats. The limits n -> infinity fail, and turn negative, once
 single keys carry the row.

@@ -1,16 +1,17 @@
-"""Which program computes an attention: the dense reference, or a fused kernel where the parts allow it.
+"""Which program computes an attention: the dense reference, materialised scores, or a fused kernel.
 
 The choice depends on the parts and the shape only, never on a measurement, so that a cell gives the same bits each
 time; `Choice.why` says why, and reports print it. Materialised scores win at short lengths on a CPU (benchmarks/).
 """
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from paribus.attention.attend import attend
+from paribus.attention.materialised import causal_bias, materialised
 from paribus.normalizers.base import Normalizer
 from paribus.normalizers.softmax import Softmax
 from paribus.positions.base import Piece, Position
@@ -20,21 +21,24 @@ DENSE_UP_TO = 256
 
 
 class Choice(NamedTuple):
-    fused: bool
+    program: Literal["dense", "materialised", "fused"]
     why: str
 
 
-def choose(normalizer: Normalizer, position: Position, has_bias: bool, n_keys: int, device_type: str) -> Choice:
-    """Fused only where it computes the same function, and where it is faster."""
+def choose(
+    normalizer: Normalizer, position: Position, has_bias: bool, n_keys: int, device_type: str, plain_causal: bool
+) -> Choice:
+    """Another program than the dense one only where it computes the same function, and where it is faster."""
     if not isinstance(normalizer, Softmax):
-        return Choice(False, f"dense: the fused kernel knows softmax only, not {type(normalizer).__name__}")
+        return Choice("dense", f"dense: the fused kernel knows softmax only, not {type(normalizer).__name__}")
     if not position.separable:
-        return Choice(False, f"dense: {type(position).__name__} scores near and far pairs with different rotations")
+        return Choice("dense", f"dense: {type(position).__name__} scores near and far pairs with different rotations")
     if has_bias:
-        return Choice(False, "dense: additive bias")
+        return Choice("dense", "dense: additive bias")
     if device_type == "cpu" and n_keys <= DENSE_UP_TO:
-        return Choice(False, f"dense: {n_keys} keys are few enough for materialised scores to be faster on a CPU")
-    return Choice(True, "fused: softmax over one rotation")
+        few = f"{n_keys} keys are few enough for materialised scores to be faster on a CPU"
+        return Choice("materialised", f"materialised: {few}") if plain_causal else Choice("dense", f"dense: {few}")
+    return Choice("fused", "fused: softmax over one rotation")
 
 
 def fused(q: Tensor, k: Tensor, v: Tensor, *, scale: float, mask: Tensor | None, causal: bool) -> Tensor:
@@ -75,11 +79,13 @@ def run(
     keys_rotated: k comes from a cache of rotated keys.
     """
     bias = position.bias(q.shape[1], q_positions, k_positions)
-    choice = choose(normalizer, position, bias is not None, k.shape[2], q.device.type)
-    if choice.fused or keys_rotated:
+    choice = choose(normalizer, position, bias is not None, k.shape[2], q.device.type, plain_causal)
+    if choice.program != "dense" or keys_rotated:
         rotated_q = position.rotate(q, q_positions)
         rotated_k = k if keys_rotated else position.rotate(k, k_positions)
-        if choice.fused:
+        if choice.program == "materialised":
+            return materialised(rotated_q, rotated_k, v, scale)
+        if choice.program == "fused":
             return fused(rotated_q, rotated_k, v, scale=scale, mask=mask, causal=plain_causal)
         pieces = [Piece(rotated_q, rotated_k, None)]
     else:
@@ -88,6 +94,9 @@ def run(
     if len(pieces) > 1:
         distance = (q_positions[:, :, None] - k_positions[:, None, :])[:, None]
     if plain_causal:
-        n = q.shape[2]
-        mask = torch.ones(n, n, dtype=torch.bool, device=q.device).tril()
+        mask = torch.ones(q.shape[2], q.shape[2], dtype=torch.bool, device=q.device).tril()
+        if isinstance(normalizer, Softmax):
+            # Every row sees itself, so adding -inf does what the mask does in one pass over the scores.
+            hidden = causal_bias(q.shape[2], q)
+            bias, mask = hidden if bias is None else bias + hidden, None
     return attend(pieces, v, scale=scale, normalizer=normalizer, mask=mask, distance=distance, bias=bias)

@@ -19,7 +19,7 @@ from paribus.data.source import Source
 from paribus.evaluation.base import Metric
 from paribus.training.precision import autocast
 
-TOKENS_AT_ONCE = 8192  # bounds the memory of an evaluation
+TOKENS_AT_ONCE = 1024  # few enough for the scores to stay in cache: twice as fast as 8192 on a CPU
 
 
 class LastTokens(Metric):

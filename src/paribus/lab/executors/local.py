@@ -92,10 +92,25 @@ def _spell(cell: Cell) -> str:
     return f"{verb} arm {cell.arm!r}, seed {cell.replicate}{rate}"
 
 
+def request(cell: Cell, rates: Mapping[str, float]) -> dict[str, Any]:
+    """The message that asks a worker for a cell: all that it needs to build the cell from the claim itself."""
+    wanted = {"cell": cell.digest, "arm": cell.arm, "phase": cell.phase, "learning_rate": cell.learning_rate}
+    return {**wanted, "rates": dict(rates)}
+
+
+# glibc gives large blocks back to the system after each use and pays for them again in page faults: keeping them
+# halves the time of a long reading. Other C libraries ignore these names.
+KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+    "MALLOC_TOP_PAD_": str(2**26),
+}
+
+
 def own_variables(settings: Mapping[str, Any], number: int) -> dict[str, str]:
     """The environment variables of worker `number`: its threads, and the one GPU that it sees."""
     threads = str(settings["threads"])
-    variables = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
+    variables = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **KEEP_MEMORY}
     if settings["device"] == "cuda":
         given = os.environ.get("CUDA_VISIBLE_DEVICES")
         gpus = given.split(",") if given else [str(i) for i in range(settings["gpus"])]
@@ -131,8 +146,7 @@ class _Process:
         self._write({"settings": dict(settings)})
 
     def ask(self, cell: Cell, rates: Mapping[str, float]) -> None:
-        wanted = {"cell": cell.digest, "arm": cell.arm, "phase": cell.phase, "learning_rate": cell.learning_rate}
-        self._write({**wanted, "rates": dict(rates)})
+        self._write(request(cell, rates))
 
     def stop(self) -> None:
         self.process.kill()

@@ -1,9 +1,9 @@
 """max(x, 0)^2."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from paribus.layers.activations.base import Activation
 
@@ -12,7 +12,23 @@ class SquaredReLU(Activation):
     source: ClassVar[str] = "So et al., Primer: Searching for Efficient Transformers, arXiv:2109.08668"
 
     def __call__(self, x: Tensor) -> Tensor:
-        return F.relu(x).square()
+        squared: Tensor = _SquaredReLU.apply(x)  # type: ignore[no-untyped-call]
+        return squared
+
+
+class _SquaredReLU(torch.autograd.Function):
+    """Four passes over memory where relu(x).square() and its backward take seven; dy/dx = 2 max(x, 0)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        positive = x.clamp_min(0)
+        ctx.save_for_backward(positive)
+        return positive * positive
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (positive,) = ctx.saved_tensors
+        return (gradients[0] * positive).mul_(2)
 
 
 SquaredReLU.examples = (SquaredReLU(),)

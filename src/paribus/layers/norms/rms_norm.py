@@ -1,7 +1,8 @@
 """y = g * x / sqrt(mean(x^2) + eps)."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -26,7 +27,33 @@ class RMSNorm(nn.Module):
         self.gain = parameter((width(config),), std=0.0, mean=1.0)
 
     def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, self.gain.shape, self.gain, self.eps)
+        if x.is_cuda or x.dtype.itemsize < 4:
+            return F.rms_norm(x, self.gain.shape, self.gain, self.eps)
+        normed: Tensor = _RMSNorm.apply(x, self.gain, self.eps)  # type: ignore[no-untyped-call]
+        return normed
+
+
+class _RMSNorm(torch.autograd.Function):
+    """On a CPU torch composes rms_norm of single operations; this takes two thirds of its time. Twin: F.rms_norm.
+
+    With n = r x and r = 1 / sqrt(mean(x^2) + eps): dx = r (u - n mean(u n)), u = g dy;  dg = sum dy n.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, gain: Tensor, eps: float) -> Tensor:
+        inverse = (x.square().mean(dim=-1, keepdim=True) + eps).rsqrt_()
+        normed = x * inverse
+        ctx.save_for_backward(normed, gain, inverse)
+        return normed * gain
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        (dy,) = gradients
+        normed, gain, inverse = ctx.saved_tensors
+        u = dy * gain
+        mean = torch.linalg.vecdot(u, normed).unsqueeze(-1).div_(normed.shape[-1])
+        dx = u.addcmul_(normed, mean, value=-1).mul_(inverse)
+        return dx, (dy * normed).flatten(0, -2).sum(dim=0), None
 
 
 RMSNorm.Config.examples = (RMSNorm.Config(d_model=12),)

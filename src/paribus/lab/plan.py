@@ -99,7 +99,7 @@ class Plan:
                 }
                 for arm in claim.arms
             ],
-            "task": to_dict(claim.task),
+            "task": self.task_described(),
             "primary": claim.primary,
             "predicts": [to_dict(prediction) for prediction in self.predictions],
             "manifest": self.manifest.get("digest", ""),
@@ -107,6 +107,13 @@ class Plan:
             "engine": ENGINE_REVISION,
             "environment": asdict(self.environment),
         }
+
+    def task_described(self) -> dict[str, Any]:
+        """The task's JSON form; a measure is known by its code, wherever its file lies."""
+        described: dict[str, Any] = to_dict(self.task)
+        if isinstance(self.task, Measured):
+            described["measure"] = code_hash(self.task.measure)
+        return described
 
     @property
     def digest(self) -> str:
@@ -192,7 +199,7 @@ class Plan:
             arm=arm.name,
             phase="verdict",
             config=arm.config,
-            task={"task": to_dict(task), "code": code_hash(task.measure)},
+            task=self.task_described(),
             revisions=revisions_of(arm.config, task),
             replicate=replicate,
             environment=self.environment,

@@ -231,7 +231,7 @@ def check_equal_things(plan: Plan, trained: Mapping[tuple[str, int], Computed], 
                 if shared.setdefault(name, bits) != bits:
                     raise CellFailed(
                         f"seed {seed}: arm {run.cell.arm!r} starts with other numbers in {name!r} than another arm: "
-                        "parameters of equal name and shape must be drawn by (seed, name)"
+                        "parameters of equal name, shape and law must be drawn by (seed, name)"
                     )
 
 

@@ -221,7 +221,9 @@ for module, names in (
     (torch, ("manual_seed", "Generator", "load", "save")),
 ):
     for name in names:
-        setattr(module, name, refuse)
+        # A class may still stand in an annotation.
+        kind = isinstance(getattr(module, name), type)
+        setattr(module, name, type(name, (), {"__new__": refuse}) if kind else refuse)
 
 with NoTensor():
     for name in found:

@@ -35,6 +35,14 @@ def test_gradient(activation):
     assert torch.autograd.gradcheck(activation, x)
 
 
+def test_second_derivatives_are_right_or_refused(activation):
+    x = (torch.randn(31, dtype=torch.float64) * 3).requires_grad_()
+    try:
+        assert torch.autograd.gradgradcheck(activation, x)
+    except NotImplementedError as refusal:
+        assert "cannot be differentiated again" in str(refusal)  # noqa: PT017
+
+
 def test_far_arguments_stay_finite(activation):
     x = torch.tensor([-1e4, -100.0, 0.0, 100.0, 1e4], requires_grad=True)
     y = activation(x)

@@ -58,6 +58,15 @@ def test_gradient(config, norm):
     assert torch.autograd.gradcheck(norm, x)
 
 
+def test_second_derivatives_are_right_or_refused(config, norm):
+    norm.double()
+    x = torch.randn(3, config.d_model, dtype=torch.float64, requires_grad=True)
+    try:
+        assert torch.autograd.gradgradcheck(norm, x)
+    except NotImplementedError as refusal:
+        assert "cannot be differentiated again" in str(refusal)  # noqa: PT017
+
+
 def test_an_impossible_eps(config):
     with pytest.raises(ConfigError, match=r"eps = 0\.0: expected a positive number"):
         type(config)(d_model=4, eps=0)

@@ -40,6 +40,20 @@ def test_a_quarter_turn(pairing):
     assert torch.equal(turned[b], x[a])
 
 
+@every
+def test_gradients_reach_vectors_and_angles_twice(pairing):
+    x, angles = torch.randn(3, 6, dtype=torch.float64), torch.randn(3, 3, dtype=torch.float64)
+
+    def turn(x: torch.Tensor, angles: torch.Tensor) -> torch.Tensor:
+        return pairing.rotate(x, angles.cos(), angles.sin())
+
+    x.requires_grad_()
+    assert torch.autograd.gradcheck(turn, (x, angles))
+    assert torch.autograd.gradgradcheck(turn, (x, angles))
+    assert torch.autograd.gradcheck(turn, (x, angles.requires_grad_()))
+    assert torch.autograd.gradgradcheck(turn, (x, angles))
+
+
 def test_the_published_orders():
     """x_half = x_interleaved[0, 2, 4, ..., 1, 3, 5, ...]."""
     assert Interleaved().half_split_order(8) == [0, 2, 4, 6, 1, 3, 5, 7]

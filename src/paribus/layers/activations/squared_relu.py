@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from paribus.layers.activations.base import Activation
+from paribus.layers.first_derivative import first_derivative_only
 
 
 class SquaredReLU(Activation):
@@ -27,6 +28,7 @@ class _SquaredReLU(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        first_derivative_only("SquaredReLU")
         (positive,) = ctx.saved_tensors
         return (gradients[0] * positive).mul_(2)
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from paribus.layers.first_derivative import first_derivative_only
 from paribus.layers.norms.base import NormConfig
 from paribus.layers.parameters import parameter
 from paribus.layers.width import width
@@ -48,6 +49,7 @@ class _RMSNorm(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None]:
+        first_derivative_only("RMSNorm")
         (dy,) = gradients
         normed, gain, inverse = ctx.saved_tensors
         u = dy * gain

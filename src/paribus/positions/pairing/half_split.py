@@ -12,6 +12,8 @@ class HalfSplit(Pairing):
     source: ClassVar[str] = "Black et al., GPT-NeoX-20B, arXiv:2204.06745"
 
     def rotate(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        if cos.requires_grad or sin.requires_grad:  # frequencies that are trained
+            return turn(x, cos, sin)
         turned: Tensor = _Turn.apply(x, cos, sin)  # type: ignore[no-untyped-call]
         return turned
 
@@ -36,7 +38,7 @@ class _Turn(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         cos, sin = ctx.saved_tensors
-        return _turned(gradients[0], cos, -sin), None, None
+        return _Turn.apply(gradients[0], cos, -sin), None, None  # type: ignore[no-untyped-call]
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

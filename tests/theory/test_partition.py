@@ -1,4 +1,6 @@
+import doctest
 import math
+import sys
 
 import numpy as np
 import pytest
@@ -55,6 +57,10 @@ def test_invariants_and_bounds_at_any_size(n):
 )
 def test_worked_examples(n, expected):
     assert answer(n) == expected
+
+
+def test_the_example_of_the_docstring():
+    assert doctest.testmod(sys.modules[partition.__module__]) == (0, 1)
 
 
 def test_the_obvious_guess_is_wrong():

@@ -113,6 +113,19 @@ def test_intervals_of_every_number_and_their_repeatability():
     assert narrow["E"][1] - narrow["E"][0] < spans["E"][1] - spans["E"][0]
 
 
+def test_few_points_and_useless_resources_give_numbers_all_the_same():
+    draw = np.random.default_rng(0)
+    compute = np.geomspace(1e17, 1e24, 4)
+    loss = 2 * (compute / 1e17) ** -0.1 * np.exp(draw.normal(0, 0.05, 4))
+    assert all(np.isfinite(ends).all() for ends in bootstrap(loss, {"C": compute}).values())
+    x = runs(40)
+    y = 1 + 30 * x["D"] ** -0.15 * np.exp(draw.normal(0, 0.02, 40))
+    assert fit(y, x).exponents[1] == pytest.approx(0.15, rel=0.5)
+    assert all(np.isfinite(ends).all() for ends in bootstrap(y, x, draws=40).values())
+    flat = fit(np.full(6, 2.0), {"x": np.arange(1.0, 7)})
+    assert flat.predict(x=[1.0, 6.0]) == pytest.approx([2, 2], rel=1e-6)
+
+
 def test_groups_are_resampled_together():
     x = np.geomspace(1, 1e4, 6)
     x5 = np.repeat(x, 5)

@@ -32,6 +32,7 @@ Array = NDArray[np.float64]
 START_EXPONENTS = (0.05, 0.15, 0.3, 0.6, 1.0, 1.6)
 START_OFFSETS = (0.05, 0.4, 0.7, 0.95)  # of the smallest loss
 START_SHARES = (0.1, 0.5, 0.9)  # of the reducible loss, to the first resource
+STEEPEST = 10.0  # exponents stay within +- this, so that no coefficient overflows
 
 
 @dataclass(frozen=True)
@@ -202,6 +203,8 @@ class _Problem:
             hessian[:, range(theta.shape[1]), range(theta.shape[1])] += ridge
             step = np.clip(np.linalg.solve(hessian, slope[..., None])[..., 0], -3, 3)
             trial = theta[live] - step
+            r = len(self.names)
+            trial[:, -r:] = np.clip(trial[:, -r:], -STEEPEST, STEEPEST)
             if self.held is None:
                 trial[:, 0] = np.maximum(trial[:, 0], self.y.min() - 40)  # E = 0 lies at minus infinity
             after = self._objective(self._model(trial)[0] - self.y, weights[live])
@@ -225,7 +228,9 @@ class _Problem:
 
     def write(self, law: Fit) -> Array:
         first = [math.log(max(law.irreducible, 1e-300))] if self.held is None else []
-        scale = [math.log(a) - alpha * s for a, alpha, s in zip(law.coefficients, law.exponents, self.shift)]
+        scale = [
+            math.log(max(a, 1e-300)) - alpha * s for a, alpha, s in zip(law.coefficients, law.exponents, self.shift)
+        ]
         return np.array(first + scale + list(law.exponents))
 
     def _model(self, theta: Array) -> tuple[Array, Array]:

@@ -46,6 +46,8 @@ def norm_ratio(
 ) -> Array:
     """(l_q / n^(1/q)) / (l_p / n^(1/p)), 0 < q < p <= inf; smaller = sparser. p = inf divides by the maximum.
 
+    Take q <= 1 <= p: outside, a more even vector can be called sparser (D1 fails).
+
     Without `normalised` the divisor is l_p itself, which makes vectors of unequal length incomparable (D4 fails).
     """
     require(0 < q < p, f"q = {q!r}, p = {p!r}: expected 0 < q < p")

@@ -1,0 +1,84 @@
+"""What was measured, as pictures: curves over length where there are any, and single numbers as dots."""
+
+from paribus.lab.claim import Arm
+from paribus.lab.record import Record
+from paribus.lab.report.band import called
+from paribus.lab.report.configs import described
+from paribus.lab.report.figures.dots import dots
+from paribus.lab.report.figures.lengths import lengths
+from paribus.lab.report.markup import Html, facts, figure, folded, section, table, tag
+from paribus.lab.report.metrics import Curve, curves, means, singles, unit_of
+from paribus.lab.report.palette import arm_sign
+from paribus.lab.report.quantity import Quantity, metric_words
+
+MOST = 12  # pictures of single metrics; the raw table has the others
+
+
+def pictures(record: Record) -> Html:
+    found, rest = curves(record), singles(record)
+    drawn = [_of_lengths(record, curve, first=i == 0) for i, curve in enumerate(found)]
+    drawn += [_of_runs(record, quantity, first=not found and i == 0) for i, quantity in enumerate(rest[:MOST])]
+    if len(rest) > MOST:
+        names = ", ".join(quantity.metric for quantity in rest[MOST:])
+        drawn.append(tag("p", f"Not drawn, but in the raw table: {names}."))
+    if not drawn:
+        drawn.append(tag("p", "No arm reported any metric."))
+    arms = [(_name(i, arm), described(record.plan, arm)) for i, arm in enumerate(record.plan.claim.arms)]
+    numbers = folded("The same in numbers: mean of every arm", _means(record))
+    return section("What came out", *drawn[:1], tag("h3", "The arms"), facts(arms), *drawn[1:], numbers, id_="result")
+
+
+def _name(index: int, arm: Arm) -> Html:
+    """The arm's full name with the marker and colour that it has in the pictures."""
+    sign, colour = arm_sign(index)
+    return tag("strong", tag("span", sign, class_=colour, aria_hidden="true"), " ", arm.name)
+
+
+def _of_lengths(record: Record, curve: Curve, first: bool) -> Html:
+    n = len(record.plan.profile.seeds)
+    trained = getattr(record.plan.task, "train_length", None)
+    said = [f"Each line is one arm: {_direction(curve.quantity)}"]
+    if first:
+        last = getattr(getattr(record.plan.task, "metric", None), "last", None)
+        if last:
+            said.append(f"At every length the same last {last} tokens are scored; only the context before them grows.")
+        if trained and max(curve.at) > trained:
+            said.append(
+                f"In the shaded part models read more at a time than the {trained} tokens they were trained on."
+            )
+    said.append(f"Points: {'mean over seeds' if n > 1 else 'one run'}; {called(n, _unit(record))}.")
+    if first and n > 1:
+        said.append(_paired(record, "band"))
+    return figure(lengths(record, curve), " ".join(said), class_="hero" if first else "wide")
+
+
+def _of_runs(record: Record, quantity: Quantity, first: bool) -> Html:
+    n = len(record.plan.profile.seeds)
+    unit = _unit(record)
+    said = [f"{metric_words(quantity.metric).capitalize()}: {_direction(quantity)} Each dot is one {unit}."]
+    if n > 1:
+        said.append(f"Upright mark: mean; {called(n, unit).replace('band: ', 'bar: ')}.")
+    if first and n > 1:
+        said.append(_paired(record, "bar"))
+    return figure(dots(record, quantity), " ".join(said), class_="hero" if first else "wide")
+
+
+def _direction(quantity: Quantity) -> str:
+    return "lower is better." if quantity.lower_is_better else "higher is better."
+
+
+def _unit(record: Record) -> str:
+    return "seed" if unit_of(record) == "seed" else "replicate"
+
+
+def _paired(record: Record, name: str) -> str:
+    unit = _unit(record)
+    return (
+        f"Two {name}s may overlap although the arms differ: the verdict compares arms {unit} by {unit} (next section)."
+    )
+
+
+def _means(record: Record) -> Html:
+    header, rows = means(record)
+    n = len(record.plan.profile.seeds)
+    return table(header, rows, f"Mean over {n} {_unit(record)}{'s' * (n > 1)}")

@@ -26,7 +26,6 @@ class Display:
         self.console, self.total = console, max(cost.flops, 1.0)
         self.live = console.is_terminal
         self.began = self.logged = time.monotonic()
-        self.at_start: float | None = None
         self.expected = cost.seconds
         self.name = ""
         self.bar = Progress(
@@ -51,7 +50,7 @@ class Display:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
-            self._progress(self.total)
+            self._progress(self.total, 0.0)
         if self.live:
             self.bar.stop()
 
@@ -61,16 +60,14 @@ class Display:
         if not self.live:
             self.console.print(f"{name}: {cells} cells to compute")
 
-    def _progress(self, flops: float) -> None:
+    def _progress(self, flops: float, found: float) -> None:
         self.bar.update(self.task, completed=min(flops, self.total))
         now = time.monotonic()
-        if self.at_start is None:
-            self.at_start = flops
         if self.live or now - self.logged < LOG_EVERY:
             return
         self.logged = now
         share = min(1.0, flops / self.total)
-        fresh = flops - self.at_start
+        fresh = flops - found
         left = (self.total - flops) * (now - self.began) / fresh if fresh > 0 else self.expected
         told = "" if left is None else f", {clock(max(0.0, left))} left"
         self.console.print(f"{self.name}: {share:4.0%} after {clock(now - self.began)}{told}")

@@ -15,7 +15,7 @@ from paribus.core.config import digest, revisions, to_dict
 from paribus.lab.code import foreign_code
 
 # Raised when the loop, the evaluation, the models or attention engine change numbers (tests/test_revisions.py).
-ENGINE_REVISION = 1
+ENGINE_REVISION = 2
 
 Kind = Literal["train", "read", "measure"]
 

@@ -26,14 +26,15 @@ class Watch:
     """What a run tells while it goes on. `stage` names what begins; `cost` is FLOPs, of which some were done before."""
 
     stage: Callable[[str, int], None] = lambda name, cells: None
-    progress: Callable[[float], None] = lambda cost: None  # FLOPs done, over the whole run
+    # FLOPs done over the whole run, and how many of them were found done
+    progress: Callable[[float, float], None] = lambda done, found: None
     note: Callable[[str], None] = lambda text: None
 
 
 class Run:
     def __init__(self, plan: Plan, folder: RunFolder, executor: Executor, watch: Watch) -> None:
         self.plan, self.folder, self.executor, self.watch = plan, folder, executor, watch
-        self.done = 0.0  # FLOPs of finished cells
+        self.done = self.found = 0.0  # FLOPs of finished cells, and of those that were finished before
         self.all: dict[str, Computed] = {}  # by digest, over all stages
         self.found = 0  # of them, those that were there before this run
         self.edges: list[str] = []  # arms whose best rate is at an end of the grid even so
@@ -122,9 +123,10 @@ class Run:
         missing = [cell for cell in wanted if cell.digest not in results]
         # Readers of one training are priced small: what matters is that nothing waits for the last long cell.
         self.watch.stage(stage, len(missing))
-        self.done += sum(cell.cost for cell in wanted if cell.digest in results)
+        found = sum(cell.cost for cell in wanted if cell.digest in results)
+        self.done, self.found = self.done + found, self.found + found
         self.found += len(results.keys() - self.all.keys())
-        self.watch.progress(self.done)
+        self.watch.progress(self.done, self.found)
         under_way: dict[str, float] = {}
         for event in self.executor.run(missing, rates):
             match event:
@@ -136,7 +138,7 @@ class Run:
                     self.done += cell.cost
                     if result["status"] == "diverged":
                         self.watch.note(f"{cell.arm}, seed {cell.replicate}: diverged, counted as the worst value")
-            self.watch.progress(self.done + sum(under_way.values()))
+            self.watch.progress(self.done + sum(under_way.values()), self.found)
         self.all |= {cell.digest: Computed(cell, results[cell.digest]) for cell in wanted}
         return results
 

@@ -34,7 +34,7 @@ class Watch:
 class Run:
     def __init__(self, plan: Plan, folder: RunFolder, executor: Executor, watch: Watch) -> None:
         self.plan, self.folder, self.executor, self.watch = plan, folder, executor, watch
-        self.done = self.found = 0.0  # FLOPs of finished cells, and of those that were finished before
+        self.done = self.saved = 0.0  # FLOPs of finished cells, and of those that were finished before
         self.all: dict[str, Computed] = {}  # by digest, over all stages
         self.found = 0  # of them, those that were there before this run
         self.edges: list[str] = []  # arms whose best rate is at an end of the grid even so
@@ -123,10 +123,10 @@ class Run:
         missing = [cell for cell in wanted if cell.digest not in results]
         # Readers of one training are priced small: what matters is that nothing waits for the last long cell.
         self.watch.stage(stage, len(missing))
-        found = sum(cell.cost for cell in wanted if cell.digest in results)
-        self.done, self.found = self.done + found, self.found + found
+        saved = sum(cell.cost for cell in wanted if cell.digest in results)
+        self.done, self.saved = self.done + saved, self.saved + saved
         self.found += len(results.keys() - self.all.keys())
-        self.watch.progress(self.done, self.found)
+        self.watch.progress(self.done, self.saved)
         under_way: dict[str, float] = {}
         for event in self.executor.run(missing, rates):
             match event:
@@ -138,7 +138,7 @@ class Run:
                     self.done += cell.cost
                     if result["status"] == "diverged":
                         self.watch.note(f"{cell.arm}, seed {cell.replicate}: diverged, counted as the worst value")
-            self.watch.progress(self.done + sum(under_way.values()), self.found)
+            self.watch.progress(self.done + sum(under_way.values()), self.saved)
         self.all |= {cell.digest: Computed(cell, results[cell.digest]) for cell in wanted}
         return results
 

@@ -65,7 +65,10 @@ class DecoderLM(nn.Module):
                     1 <= len(self.mixer) <= self.n_layers and self.n_layers % len(self.mixer) == 0,
                     f"{len(self.mixer)} mixers cannot be repeated over {self.n_layers} layers: use a divisor",
                 )
-            self.layer_mixers()  # their own widths and heads must fit this model
+            # Their own widths and heads must fit this model.
+            self.layer_mixers()
+            self.layer_feed_forward()
+            self.layer_norm()
 
         def layer_mixers(self) -> list[MixerConfig]:
             """The mixer of each layer, with this model's width."""

@@ -53,10 +53,14 @@ def read_json(path: Path, cure: str) -> Any:
 
 def unwritten(error: OSError, place: Path) -> str:
     """What to say when a file of a run could not be written."""
-    cure = "free space" if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None) else "make it writable"
+    cure = "give another place with --out"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None):
+        cure = f"free space, or {cure}"
+    elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        cure = f"make it writable, or {cure}"
     return (
-        f"cannot write {error.filename or place} ({error.strerror or error}): {cure}, or give another place with "
-        "--out; finished cells are kept, and the same command goes on from them"
+        f"cannot write {error.filename or place} ({error.strerror or error}): {cure}; finished cells are kept, and the "
+        "same command goes on from them"
     )
 
 

@@ -82,6 +82,7 @@ class LocalExecutor(Executor):
                 f"a worker was killed {doing}, which mostly means that memory ran out: use fewer --jobs, or close "
                 f"other programs; {kept}"
             )
+        worker.overhearing.join(timeout=5)
         last = "\n".join(worker.errors)
         return CellFailed(f"a worker ended with code {code} {doing}; {kept}. Its last words:\n{last}")
 
@@ -142,7 +143,8 @@ class _Process:
             raise ConfigError(f"cannot start a worker process ({error}): use fewer --jobs") from error
         self.errors: deque[str] = deque(maxlen=LocalExecutor.tail_lines)
         threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
-        threading.Thread(target=self._overhear, daemon=True).start()
+        self.overhearing = threading.Thread(target=self._overhear, daemon=True)
+        self.overhearing.start()
         self._write({"settings": dict(settings)})
 
     def ask(self, cell: Cell, rates: Mapping[str, float]) -> None:

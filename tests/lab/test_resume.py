@@ -1,0 +1,169 @@
+"""Killed at any moment, the same command goes on, and the final numbers are those of a run that was never disturbed.
+
+The claim of these tests is a saboteur: it is imported by the run and by its workers, and when a file of the run is
+about to be renamed into place, it sends a signal to whom the file `orders` says.
+"""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+SABOTEUR = """
+import os
+import signal
+from pathlib import Path
+
+from paribus.lab.load import load
+
+claim = load({tiny!r})[1]
+orders = Path(__file__).with_name("orders")
+rename = os.replace
+
+def rename_or_die(source, target):
+    if orders.exists():
+        name, left, who, number = orders.read_text().split()
+        if Path(target).name == name and int(left) > 0:
+            orders.write_text(f"{{name}} {{int(left) - 1}} {{who}} {{number}}")
+        elif Path(target).name == name:
+            orders.unlink()
+            if who == "group":
+                os.killpg(os.getpgid(os.getppid()), int(number))
+            else:
+                os.kill(os.getpid() if who == "itself" else os.getppid(), int(number))
+    rename(source, target)
+
+os.replace = rename_or_die
+"""
+
+# A checkpoint after every step.
+COMMAND = """
+import sys
+from paribus.cli import conduct
+from paribus.cli.main import main
+conduct.CHECKPOINT_SECONDS = 0.0
+sys.argv = ["paribus", "compare", {claim!r}, "--profile", "long", "--jobs", {jobs!r}, "--out", {out!r}]
+main()
+"""
+
+
+def start(claim: Path, out: Path, jobs: int = 1) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND.format(claim=str(claim), jobs=str(jobs), out=str(out))],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        cwd=claim.parent,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def finish(process: subprocess.Popen) -> tuple[int, str]:
+    _, told = process.communicate(timeout=120)
+    return process.returncode, told
+
+
+def no_orphans(folder: Path) -> None:
+    """Every worker of the runs in the folder has ended, or does so at once."""
+    deadline = time.monotonic() + 20
+    while left := [p for p in psutil.process_iter() if is_worker(p, folder)]:
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def is_worker(process: psutil.Process, folder: Path) -> bool:
+    try:
+        return "paribus.lab.worker" in process.cmdline() and process.cwd() == str(folder)
+    except psutil.Error:
+        return False
+
+
+def contents(run: Path) -> dict[str, object]:
+    """Everything that must be the same: the files of the run, without what is measured."""
+    found: dict[str, object] = {}
+    for path in sorted(run.rglob("*")):
+        name = str(path.relative_to(run))
+        if path.name in ("verdict.json", "result.json"):
+            found[name] = {k: v for k, v in json.loads(path.read_text()).items() if k != "measured"}
+        elif path.is_file() and not name.startswith(("locks/", "report.", ".lock")):
+            found[name] = path.read_bytes()
+    return found
+
+
+@pytest.fixture
+def claim(laboratory, tmp_path):
+    path = tmp_path / "work" / "saboteur.py"
+    path.parent.mkdir()
+    path.write_text(SABOTEUR.format(tiny=str(laboratory.tiny)))
+    return path
+
+
+@pytest.fixture
+def undisturbed(claim, tmp_path):
+    out = tmp_path / "reference" / "run"
+    code, told = finish(start(claim, out, jobs=2))
+    assert code == 12, told
+    return contents(out)
+
+
+KEPT = "the same command goes on from them"
+
+# file about to be written, how many of them are let through, who gets which signal; the exit code and message of it.
+MOMENTS = [
+    ("plan.json", 0, "itself", signal.SIGKILL, -9, ""),
+    ("cell.json", 0, "itself", signal.SIGKILL, 1, "was killed while it worked on training"),
+    ("progress.safetensors", 20, "parent", signal.SIGKILL, -9, ""),
+    ("progress.safetensors", 0, "itself", signal.SIGKILL, 1, KEPT),
+    ("progress.safetensors", 7, "group", signal.SIGINT, 130, KEPT),
+    ("weights.safetensors", 0, "itself", signal.SIGKILL, 1, KEPT),
+    ("result.json", 0, "parent", signal.SIGKILL, -9, ""),
+    ("cell.json", 2, "parent", signal.SIGKILL, -9, ""),
+    ("result.json", 1, "itself", signal.SIGKILL, 1, KEPT),
+    ("verdict.json", 0, "itself", signal.SIGKILL, -9, ""),
+]
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_every_kind_of_moment(claim, undisturbed):
+    out = claim.parent / "run"
+    orders = claim.with_name("orders")
+    for name, let_through, who, number, code, words in MOMENTS:
+        orders.write_text(f"{name} {let_through} {who} {int(number)}")
+        got, told = finish(start(claim, out))
+        assert not orders.exists(), f"{name}: the run ended before its moment"
+        assert (got, words in told) == (code, True), told
+        assert told.count("\n") <= 1, told
+        no_orphans(claim.parent)
+        assert not (out / "verdict.json").exists()
+        for result in out.glob("cells/*/result.json"):
+            json.loads(result.read_text())
+    code, told = finish(start(claim, out))
+    assert code == 12, told
+    assert contents(out) == undisturbed
+
+
+@pytest.mark.slow
+def test_a_second_run_in_the_folder_is_refused_and_the_first_goes_on(claim, undisturbed):
+    out = claim.parent / "run"
+    orders = claim.with_name("orders")
+    orders.write_text(f"progress.safetensors 1 itself {int(signal.SIGSTOP)}")
+    first = start(claim, out)
+    while orders.exists():
+        assert first.poll() is None, finish(first)
+        time.sleep(0.02)
+    code, told = finish(start(claim, out))
+    assert code == 2
+    assert told.count("\n") == 1
+    assert f"another run is at work in {out}" in told
+    for process in psutil.Process(first.pid).children():
+        process.send_signal(signal.SIGCONT)
+    code, told = finish(first)
+    assert code == 12, told
+    assert contents(out) == undisturbed

@@ -4,7 +4,7 @@ import sys
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from paribus.core.errors import ConfigError
@@ -38,6 +38,7 @@ def test_equals_the_published_search():
         assert answer(n) == answer(n, partition_published), n
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10**24))
 def test_invariants_and_bounds_at_any_size(n):
     found = partition(n)
@@ -82,6 +83,7 @@ def test_the_first_published_algorithm_fails_at_128():
     assert answer(128) == (8, 16, 0)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.integers(2, 10**12))
 def test_squares_and_oblong_numbers(k):
     assert answer(k * k) == (k, k, 0)

@@ -71,7 +71,7 @@ broken = {(m.name, a) for m in MEASURES for a in ("D1", "D2", "D3", "D4", "P1", 
 
 
 @pytest.mark.parametrize(("measure", "axiom"), obeyed)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(x=vectors, i=st.integers(0, 11), j=st.integers(0, 11), fraction=fractions)
 def test_axioms_that_hold(measure, axiom, x, i, j, fraction):
     if axiom == "D2":
@@ -143,11 +143,13 @@ def test_unnormalised_ratio_breaks_cloning_alone():
     )
 
 
+@settings(max_examples=50, deadline=None)
 @given(vectors, st.floats(1.05, 6.0))
 def test_renyi_identity(x, p):
     assert math.log(norm_ratio(x, 1, p)) == pytest.approx(-(1 - 1 / p) * float(divergence(x, p)), abs=1e-12)
 
 
+@settings(max_examples=50, deadline=None)
 @given(st.lists(st.floats(0.01, 100) | st.floats(-100, -0.01), min_size=1, max_size=9))
 def test_norm_ratio_is_a_cosine_and_a_signal_to_noise_ratio(x):
     x, ratio = np.array(x), float(norm_ratio(x))
@@ -186,6 +188,7 @@ def test_limits_of_samples():
     assert float(norm_ratio(u)) == pytest.approx(math.sqrt(3) / 2, abs=1e-6)
 
 
+@settings(max_examples=50, deadline=None)
 @given(vectors)
 def test_gini_is_the_mean_absolute_difference(x):
     x = np.array(x)
@@ -198,12 +201,14 @@ def test_gini_is_the_mean_absolute_difference(x):
     assert float(gini(x)) == pytest.approx(1 - 2 * np.trapezoid(held, share), abs=1e-12)
 
 
+@settings(max_examples=50, deadline=None)
 @given(vectors)
 def test_hoyer_is_the_ratio_stretched(x):
     root = math.sqrt(len(x))
     assert float(hoyer(x)) == pytest.approx(1 - (float(norm_ratio(x)) - 1 / root) / (1 - 1 / root), abs=1e-12)
 
 
+@settings(max_examples=50, deadline=None)
 @given(vectors)
 def test_entropies(x):
     p = np.array(x) / sum(x)

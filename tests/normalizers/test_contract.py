@@ -22,6 +22,7 @@ every = those(lambda example: True)
 on_the_simplex = those(lambda example: example.simplex)
 shift_invariant = those(lambda example: example.shift_invariant)
 monotone = those(lambda example: example.monotone)
+one_each = those(lambda example: example is type(example).examples[0])
 
 
 @st.composite
@@ -88,7 +89,7 @@ def test_the_order_is_kept(normalizer, case):
     weights = normalizer(scores, mask)
     larger = scores[:, :, None] >= scores[:, None, :]
     both = mask[:, :, None] & mask[:, None, :]
-    assert (weights[:, :, None] - weights[:, None, :])[larger & both].ge(-1e-12).all()
+    assert (weights[:, :, None] - weights[:, None, :])[larger & both].ge(-1e-10).all()
 
 
 @every
@@ -146,7 +147,7 @@ def test_bfloat16(normalizer):
     assert (error <= 2**-8 * exact.clamp(min=1)).all()
 
 
-@every
+@one_each
 @pytest.mark.filterwarnings("ignore:.*should not be instantiated:DeprecationWarning")  # torch's own, while tracing
 def test_compiles_without_a_break(normalizer):
     torch.compiler.reset()

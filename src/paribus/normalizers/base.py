@@ -23,6 +23,8 @@ class Normalizer(Part, ABC):
     shift_invariant: ClassVar[bool] = True
     # A larger score never gets a smaller weight.
     monotone: ClassVar[bool] = True
+    # One-hot weights are among those that the member can give, so that an index may be the target of its loss.
+    one_hot_targets: ClassVar[bool] = True
 
     @abstractmethod
     def __call__(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:

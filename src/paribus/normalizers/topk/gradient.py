@@ -1,0 +1,22 @@
+"""p_i = d/dx_i log sum_{|S| = k} exp(sum_S x): how often i is in a k-subset drawn by its summed score."""
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from paribus.normalizers.topk.base import SmoothTopK
+from paribus.ops.subsets import subset_marginals
+
+
+class GradTopK(SmoothTopK):
+    """Softmax at k = 1; exact at any spread (float64 inside), O(n k) time and memory."""
+
+    source: ClassVar[str] = "苏剑林, Softmax后传：寻找Top-K的光滑近似, 2024-09-19"
+    real_k: ClassVar[bool] = False
+    examples: ClassVar[tuple["GradTopK", ...]] = ()
+
+    def spread(self, x: Tensor, k: Tensor, largest: int) -> Tensor:
+        return subset_marginals(x.double(), k.long(), largest).to(x.dtype)
+
+
+GradTopK.examples = (GradTopK(), GradTopK(k=2, temperature=0.5))

@@ -29,7 +29,7 @@ class Outcome:
     final_loss: float
     diverged: bool
     seconds: float = 0.0
-    seconds_outside: float = 0.0  # of them outside forward, backward and optimizer
+    seconds_inside: float = 0.0  # of them in forward, backward and optimizer
 
 
 class Journal:
@@ -65,7 +65,7 @@ def train(
 
     The journal gets one event a step: {"step", "loss", "rate", "norm", "batch"}. With `progress`, the state is saved
     there about every `every_seconds`; an earlier one is taken up, and the journal cut back to it.
-    A loss that is not finite ends the run as diverged.
+    A loss or gradient that is not finite ends the run as diverged.
     """
     device = next(model.parameters()).device
     optimizer = recipe.optimizer.make(model)
@@ -91,11 +91,12 @@ def train(
         norm = nn.utils.clip_grad_norm_(parameters, recipe.clip)
         optimizer.step()
         optimizer.zero_grad()
-        value = float(loss.detach())
+        value, size = float(loss.detach()), float(norm)
         inside += time.perf_counter() - entered
         outcome.steps, outcome.final_loss = step + 1, value
-        finite = math.isfinite(value)
-        told = {"loss": value, "norm": float(norm)} if finite else {"loss": None, "norm": None}
+        # A gradient that is not finite has just made the weights so: no later loss would be a number.
+        finite = math.isfinite(value) and math.isfinite(size)
+        told = {"loss": value, "norm": size} if finite else {"loss": None, "norm": None}
         journal.event({"step": step, **told, "rate": rate, "batch": batch.digest})
         if not finite:
             outcome.diverged = True
@@ -105,6 +106,6 @@ def train(
             save_progress(model, optimizer, step + 1, progress)
             saved = time.perf_counter()
     outcome.seconds = time.perf_counter() - began
-    outcome.seconds_outside = outcome.seconds - inside
+    outcome.seconds_inside = inside
     model.eval()
     return outcome

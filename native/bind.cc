@@ -20,6 +20,7 @@
 #include "piece_counter.hh"
 #include "pruner.hh"
 #include "sampler.hh"
+#include "scan.hh"
 #include "walk.hh"
 
 namespace nb = nanobind;
@@ -145,21 +146,18 @@ class Core {
         const Text text = text_of(document);
         std::vector<uint64_t> ends;
         std::vector<uint32_t> ids;
-        const Node* nodes = model_->nodes();
-        uint32_t state = 0;
+        std::vector<uint32_t> groups(text.size);
+        scan(*model_, text.data, text.size, 0, groups.data());
         for (size_t i = 0; i < text.size; ++i) {
-            if (i > 0 && text.data[i - 1] == '\n' && text.data[i] != '\n') state = 0;
-            uint32_t next = nodes[state].base ^ text.data[i];
-            while (nodes[next].check != state) {
-                state = nodes[state].fail;
-                next = nodes[state].base ^ text.data[i];
+            for (const Group* group = model_->groups() + groups[i];; ++group) {
+                for (unsigned k = 0; k < 4 && group->scores[k] != kNothing; ++k) {
+                    ends.push_back(i + 1);
+                    ids.push_back(group->codes[k] & kIdMask);
+                }
+                if (!group->more) break;
             }
-            state = next;
-            for (const Match* match = model_->matches() + nodes[state].out;; ++match) {
-                ends.push_back(i + 1);
-                ids.push_back(match->id);
-                if (match->length & kLast) break;
-            }
+            ends.push_back(i + 1);
+            ids.push_back(model_->byte_codes()[text.data[i]] & kIdMask);
         }
         return nb::make_tuple(array(ends.data(), ends.size()), array(ids.data(), ids.size()));
     }

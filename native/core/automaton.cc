@@ -6,6 +6,40 @@
 
 namespace paribus {
 
+namespace {
+
+struct Match {
+    double score;
+    uint32_t code;
+    int16_t back;
+};
+
+void read_list(const Group* group, std::vector<Match>& list) {
+    for (;; ++group) {
+        for (unsigned k = 0; k < 4; ++k) {
+            if (group->scores[k] != kNothing) list.push_back({group->scores[k], group->codes[k], group->back[k]});
+        }
+        if (!group->more) return;
+    }
+}
+
+void write_list(const std::vector<Match>& list, std::vector<Group>& groups) {
+    if (groups.size() > 0x7fffffffu) throw std::length_error("the vocabulary has too many nested pieces");
+    for (size_t begin = 0; begin < list.size(); begin += 4) {
+        Group group{};
+        for (size_t k = 0; k < 4; ++k) {
+            const bool real = begin + k < list.size();
+            group.scores[k] = real ? list[begin + k].score : kNothing;
+            group.codes[k] = real ? list[begin + k].code : 0;
+            group.back[k] = real ? list[begin + k].back : int16_t{-1};
+        }
+        group.more = begin + 4 < list.size();
+        groups.push_back(group);
+    }
+}
+
+}  // namespace
+
 Automaton build_automaton(const std::vector<std::string_view>& pieces, const std::vector<uint32_t>& ids,
                           const std::vector<double>& scores) {
     const DoubleArray trie = build_double_array(pieces);
@@ -16,12 +50,14 @@ Automaton build_automaton(const std::vector<std::string_view>& pieces, const std
     for (size_t i = 0; i < size; ++i) result.nodes[i] = {trie.base[i], trie.check[i], 0, 0};
     result.depths[0] = 0;
 
+    std::vector<Match> list{{kNothing, 0, -1}};
+    write_list(list, result.groups);
     for (size_t k = 1; k < trie.order.size(); ++k) {  // by depth, so that every suffix is ready
         const uint32_t node = trie.order[k];
         const uint32_t parent = trie.check[node];
         const uint32_t byte = node ^ trie.base[parent];
         const uint32_t depth = result.depths[parent] + 1u;
-        if (depth >= 0xffff) throw std::length_error("a piece is longer than 65534 bytes");
+        if (depth > 0x7fff) throw std::length_error("a piece is longer than 32767 bytes");
         result.depths[node] = static_cast<uint16_t>(depth);
         uint32_t fail = 0;
         if (parent != 0) {
@@ -39,22 +75,20 @@ Automaton build_automaton(const std::vector<std::string_view>& pieces, const std
         result.nodes[node].fail = fail;
 
         const uint32_t key = trie.value[node];
-        if (key == kNone) {
+        if (key == kNone || depth == 1) {
             result.nodes[node].out = result.nodes[fail].out;
             continue;
         }
-        const bool last = depth == 1;
-        const uint32_t start = static_cast<uint32_t>(result.matches.size());
-        if (result.matches.size() > 0x7fffffffu) throw std::length_error("the vocabulary has too many nested pieces");
-        result.nodes[node].out = start;
-        result.matches.push_back({scores[key], ids[key], depth | (last ? kLast : 0)});
-        if (!last) {
-            for (uint32_t from = result.nodes[fail].out;; ++from) {
-                const Match match = result.matches[from];
-                result.matches.push_back(match);
-                if (match.length & kLast) break;
-            }
-        }
+        list.clear();
+        list.push_back({scores[key], ids[key] | std::min(depth, kLongLength) << kIdBits, static_cast<int16_t>(-static_cast<int>(depth))});
+        read_list(result.groups.data() + result.nodes[fail].out, list);
+        result.nodes[node].out = static_cast<uint32_t>(result.groups.size());
+        write_list(list, result.groups);
+    }
+    for (Node& node : result.nodes) {
+        node.base <<= kNodeBits;
+        node.fail <<= kNodeBits;
+        if (node.check != kNone) node.check <<= kNodeBits;
     }
     return result;
 }

@@ -87,7 +87,7 @@ class Builder {
 
     void grow() {
         const size_t size = taken_.size() + kBlock;
-        if (size > 0x7fffffffu) throw std::length_error("the vocabulary needs more than 2^31 nodes");
+        if (size > 0x0fffffffu) throw std::length_error("the vocabulary needs more than 2^28 nodes");
         taken_.resize(size, false);
         array_.base.resize(size, 0);
         array_.check.resize(size, kNone);

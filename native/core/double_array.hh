@@ -17,7 +17,7 @@ struct DoubleArray {
 };
 
 // Keys: sorted, distinct, not empty. Linear in their total length for the vocabularies met here (a node tries a
-// bounded number of places). Throws std::length_error beyond 2^31 nodes.
+// bounded number of places). Throws std::length_error beyond 2^28 nodes.
 DoubleArray build_double_array(const std::vector<std::string_view>& keys);
 
 }  // namespace paribus

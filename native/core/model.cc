@@ -19,19 +19,19 @@ namespace paribus {
 namespace {
 
 constexpr char kMagic[8] = {'P', 'A', 'R', 'I', 'B', 'U', 'S', 'M'};
-constexpr size_t kPadding = 16;
+constexpr size_t kPadding = 64;
 
 size_t padded(uint64_t size) { return (size + kPadding - 1) / kPadding * kPadding; }
 
 struct Layout {
-    size_t nodes, matches, scores, counts, offsets, depths, pieces, meta, end;
+    size_t nodes, groups, scores, counts, offsets, depths, pieces, meta, end;
 };
 
 Layout layout(const Header& header) {
     Layout at{};
     at.nodes = padded(sizeof(Header));
-    at.matches = at.nodes + padded(uint64_t{header.n_nodes} * sizeof(Node));
-    at.scores = at.matches + padded(uint64_t{header.n_matches} * sizeof(Match));
+    at.groups = at.nodes + padded(uint64_t{header.n_nodes} * sizeof(Node));
+    at.scores = at.groups + padded(uint64_t{header.n_groups} * sizeof(Group));
     at.counts = at.scores + padded(uint64_t{header.n_tokens} * sizeof(double));
     at.offsets = at.counts + padded(uint64_t{header.n_tokens} * sizeof(uint64_t));
     at.depths = at.offsets + padded((uint64_t{header.n_tokens} + 1) * sizeof(uint32_t));
@@ -39,6 +39,12 @@ Layout layout(const Header& header) {
     at.meta = at.pieces + padded(header.n_piece_bytes) + kPadding;  // decoding copies 16 bytes at a time
     at.end = at.meta + padded(header.n_meta_bytes);
     return at;
+}
+
+// A piece with text behind a newline lies in no chunk; it keeps its id for decoding and takes no part in encoding.
+bool is_reachable(std::string_view piece) {
+    const size_t newline = piece.find('\n');
+    return !piece.empty() && (newline == piece.npos || piece.find_first_not_of('\n', newline) == piece.npos);
 }
 
 uint64_t file_checksum(const char* data, size_t size) {
@@ -57,7 +63,7 @@ void put(std::string& file, size_t at, const std::vector<T>& values) {
 
 std::string Model::serialize(const Vocabulary& vocabulary) {
     const size_t n = vocabulary.pieces.size();
-    if (n >= 0x7fffffffu) throw FormatError("a vocabulary holds less than 2^31 tokens");
+    if (n > kIdMask) throw FormatError("a vocabulary holds less than 2^24 tokens");
     if (vocabulary.scores.size() != n || vocabulary.counts.size() != n) {
         throw FormatError("one score and one count for each piece");
     }
@@ -69,7 +75,7 @@ std::string Model::serialize(const Vocabulary& vocabulary) {
         offsets[i] = static_cast<uint32_t>(total);
         total += vocabulary.pieces[i].size();
         longest = std::max(longest, vocabulary.pieces[i].size());
-        if (!vocabulary.pieces[i].empty()) sorted.push_back(static_cast<uint32_t>(i));
+        if (is_reachable(vocabulary.pieces[i])) sorted.push_back(static_cast<uint32_t>(i));
         if (!std::isfinite(vocabulary.scores[i])) throw FormatError("the score of a piece is not a finite number");
     }
     if (total > 0xffffffffull) throw FormatError("the pieces are longer than 4 GiB together");
@@ -94,7 +100,7 @@ std::string Model::serialize(const Vocabulary& vocabulary) {
     header.version = kModelVersion;
     header.n_tokens = static_cast<uint32_t>(n);
     header.n_nodes = static_cast<uint32_t>(automaton.nodes.size());
-    header.n_matches = static_cast<uint32_t>(automaton.matches.size());
+    header.n_groups = static_cast<uint32_t>(automaton.groups.size());
     header.max_length = static_cast<uint32_t>(longest);
     header.n_piece_bytes = total;
     header.n_meta_bytes = vocabulary.meta.size();
@@ -103,7 +109,7 @@ std::string Model::serialize(const Vocabulary& vocabulary) {
     header.file_size = at.end;
     std::string file(at.end, '\0');
     put(file, at.nodes, automaton.nodes);
-    put(file, at.matches, automaton.matches);
+    put(file, at.groups, automaton.groups);
     put(file, at.scores, vocabulary.scores);
     put(file, at.counts, vocabulary.counts);
     put(file, at.offsets, offsets);
@@ -179,7 +185,7 @@ void Model::open() {
     if (at.end != size_) throw FormatError("the header is damaged");
     if (file_checksum(data_, size_) != header_->checksum) throw FormatError("the checksum is wrong: the file is damaged");
     nodes_ = reinterpret_cast<const Node*>(data_ + at.nodes);
-    matches_ = reinterpret_cast<const Match*>(data_ + at.matches);
+    groups_ = reinterpret_cast<const Group*>(data_ + at.groups);
     scores_ = reinterpret_cast<const double*>(data_ + at.scores);
     counts_ = reinterpret_cast<const uint64_t*>(data_ + at.counts);
     offsets_ = reinterpret_cast<const uint32_t*>(data_ + at.offsets);
@@ -191,7 +197,8 @@ void Model::open() {
     for (uint32_t id = 0; id < n_tokens(); ++id) {
         if (length(id) != 1) continue;
         const auto byte = static_cast<uint8_t>(pieces_[offsets_[id]]);
-        byte_tokens_[byte] = id;
+        byte_scores_[byte] = scores_[id];
+        byte_codes_[byte] = id | 1u << kIdBits;
         found[byte] = true;
     }
     if (std::count(found, found + 256, true) != 256) throw FormatError("a single byte is missing among the pieces");
@@ -204,27 +211,35 @@ void Model::validate() const {
         if (bad) throw FormatError("the tables contradict each other: the file is damaged");
     };
     const uint32_t n_nodes = header_->n_nodes;
-    damaged(n_nodes == 0 || n_nodes % 256 != 0 || header_->n_matches == 0 || !std::isfinite(header_->tilt));
+    damaged(n_nodes == 0 || n_nodes % 256 != 0 || header_->n_groups == 0 || !std::isfinite(header_->tilt));
     damaged(offsets_[0] != 0 || offsets_[n_tokens()] != header_->n_piece_bytes);
     for (uint32_t id = 0; id < n_tokens(); ++id) {
         damaged(offsets_[id] > offsets_[id + 1] || !std::isfinite(scores_[id]));
         damaged(length(id) > max_length());
     }
-    damaged(!(matches_[header_->n_matches - 1].length & kLast));
-    for (uint32_t i = 0; i < header_->n_matches; ++i) {
-        const Match& match = matches_[i];
-        damaged(match.id >= n_tokens() || (match.length & ~kLast) != length(match.id) || length(match.id) == 0);
-        damaged(match.score != scores_[match.id]);
+    damaged(groups_[header_->n_groups - 1].more != 0);
+    for (uint32_t i = 0; i < header_->n_groups; ++i) {
+        for (unsigned k = 0; k < 4; ++k) {
+            if (groups_[i].scores[k] == kNothing) {
+                damaged(groups_[i].codes[k] != 0 || groups_[i].back[k] != -1);
+                continue;
+            }
+            const uint32_t id = groups_[i].codes[k] & kIdMask;
+            damaged(id >= n_tokens() || length(id) < 2);
+            damaged(groups_[i].scores[k] != scores_[id] || -groups_[i].back[k] != static_cast<int64_t>(length(id)));
+            damaged(groups_[i].codes[k] >> kIdBits != std::min(length(id), kLongLength));
+        }
     }
     damaged(depths_[0] != 0);
     for (uint32_t i = 0; i < n_nodes; ++i) {
         const Node& node = nodes_[i];
-        damaged(node.base >= n_nodes || node.fail >= n_nodes || node.out >= header_->n_matches);
+        const auto outside = [&](uint32_t offset) { return offset >= uint64_t{n_nodes} << kNodeBits || offset % sizeof(Node); };
+        damaged(outside(node.base) || outside(node.fail) || node.out >= header_->n_groups);
         if (i == 0 || node.check == kNone) continue;
-        damaged(node.check >= n_nodes || depths_[i] == 0 || depths_[i] == 0xffff);
-        damaged(depths_[node.check] != depths_[i] - 1 || depths_[node.fail] >= depths_[i]);
+        damaged(outside(node.check) || depths_[i] == 0 || depths_[i] == 0xffff);
+        damaged(depths_[node.check >> kNodeBits] != depths_[i] - 1 || depths_[node.fail >> kNodeBits] >= depths_[i]);
     }
-    for (uint32_t byte = 0; byte < 256; ++byte) damaged(nodes_[nodes_[0].base ^ byte].check != 0);
+    for (uint32_t byte = 0; byte < 256; ++byte) damaged(nodes_[(nodes_[0].base >> kNodeBits) ^ byte].check != 0);
 }
 
 }  // namespace paribus

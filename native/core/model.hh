@@ -29,7 +29,7 @@ struct Header {
     uint64_t checksum;  // of the file with this field zero
     uint32_t n_tokens;
     uint32_t n_nodes;
-    uint32_t n_matches;
+    uint32_t n_groups;
     uint32_t max_length;  // bytes of the longest piece
     uint64_t n_piece_bytes;
     uint64_t n_meta_bytes;
@@ -56,18 +56,20 @@ class Model {
     Model& operator=(const Model&) = delete;
 
     uint32_t n_tokens() const { return header_->n_tokens; }
+    uint32_t n_groups() const { return header_->n_groups; }
     uint32_t max_length() const { return header_->max_length; }
     double tilt() const { return header_->tilt; }
     std::string_view meta() const { return {meta_, header_->n_meta_bytes}; }
     std::string_view piece(uint32_t id) const { return {pieces_ + offsets_[id], offsets_[id + 1] - offsets_[id]}; }
     uint32_t length(uint32_t id) const { return offsets_[id + 1] - offsets_[id]; }
     const Node* nodes() const { return nodes_; }
-    const Match* matches() const { return matches_; }
+    const Group* groups() const { return groups_; }
     const double* scores() const { return scores_; }
     const uint64_t* counts() const { return counts_; }
     const uint32_t* offsets() const { return offsets_; }
     const char* pieces() const { return pieces_; }  // readable 16 bytes past the end
-    uint32_t byte_token(uint8_t byte) const { return byte_tokens_[byte]; }
+    const double* byte_scores() const { return byte_scores_; }
+    const uint32_t* byte_codes() const { return byte_codes_; }  // id and length 1, as in a group
     std::string_view file() const { return {data_, size_}; }
 
   private:
@@ -81,14 +83,15 @@ class Model {
     std::vector<uint64_t> owned_;
     const Header* header_ = nullptr;
     const Node* nodes_ = nullptr;
-    const Match* matches_ = nullptr;
+    const Group* groups_ = nullptr;
     const double* scores_ = nullptr;
     const uint64_t* counts_ = nullptr;
     const uint32_t* offsets_ = nullptr;
     const uint16_t* depths_ = nullptr;
     const char* pieces_ = nullptr;
     const char* meta_ = nullptr;
-    uint32_t byte_tokens_[256] = {};
+    double byte_scores_[256] = {};
+    uint32_t byte_codes_[256] = {};
 };
 
 }  // namespace paribus

@@ -26,17 +26,19 @@ class Sampler {
         size_t shift;
     };
 
-    void states(const uint8_t* text, size_t size);
-    bool forward(size_t size);
-    void backward(size_t size, uint64_t key, uint64_t origin);
-    void forward_log(size_t size);
-    void backward_log(size_t size, uint64_t key, uint64_t origin);
+    bool forward(const uint8_t* chunk, const uint32_t* groups, size_t size);
+    void backward(const uint32_t* groups, size_t size, uint64_t key, uint64_t origin);
+    void forward_log(const uint8_t* chunk, const uint32_t* groups, size_t size);
+    void backward_log(const uint32_t* groups, size_t size, uint64_t key, uint64_t origin);
 
     const Model& model_;
     double alpha_;
     size_t window_;
-    std::vector<double> weights_;  // exp(alpha (ln p + |w| tilt)): a factor common to all paths of a chunk cancels
-    std::vector<uint32_t> states_;
+    // exp(alpha (ln p + |w| tilt)) in the order of the groups, and of the single bytes; the factor exp(alpha |w| tilt)
+    // is common to all paths of a chunk and cancels
+    std::vector<double> weights_;
+    std::vector<double> byte_weights_;
+    std::vector<uint32_t> groups_;  // of each byte of the document
     std::vector<double> z_;
     std::vector<Segment> segments_;
     std::vector<uint32_t> drawn_;

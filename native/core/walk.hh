@@ -1,6 +1,7 @@
 // The best segmentation of a document: a maximum over the pieces that end at each byte, then back from the end.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -22,21 +23,27 @@ class Walk {
     // feed and finish.
     void encode(const uint8_t* text, size_t size, std::vector<uint32_t>& out);
 
-    size_t pending() const { return from_.size(); }  // bytes taken whose tokens are still open
+    size_t pending() const { return open_; }  // bytes taken whose tokens are still open
 
   private:
+    void take(const uint8_t* text, size_t size, std::vector<uint32_t>& out);
     void advance(const uint8_t* text, size_t size);
-    void settle_all(std::vector<uint32_t>& out);
     void settle_common(std::vector<uint32_t>& out);
     void emit(size_t end, std::vector<uint32_t>& out);
+    size_t length_of(uint32_t code) const {
+        const uint32_t length = code >> kIdBits;
+        return length < kLongLength ? length : model_.length(code & kIdMask);
+    }
 
     const Model& model_;
     size_t window_;               // the longest piece: how far back a step may look
     std::vector<double> best_;    // window_ scores that were, then those of the block being walked
     std::vector<uint32_t> from_;  // the last piece of the best path to each open position
+    size_t open_ = 0;             // positions of from_ in use
+    size_t decided_ = 0;          // of these, before the last start of a chunk
     uint32_t state_ = 0;
-    bool newline_ = false;  // the last byte taken ended a line
-    size_t patience_;       // open bytes before a search for a settled prefix
+    uint8_t last_ = 0;  // the byte before
+    size_t patience_;   // open bytes before a search for a settled prefix
 };
 
 }  // namespace paribus

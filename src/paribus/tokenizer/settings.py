@@ -31,7 +31,7 @@ class Settings(Part):
 
     def check(self) -> None:
         require(2 <= self.order <= 6, f"order = {self.order}: expected 2 to 6 bytes")
-        require(1 <= self.max_piece_length <= 60000, f"max_piece_length = {self.max_piece_length}: expected 1 to 60000")
+        require(1 <= self.max_piece_length <= 32767, f"max_piece_length = {self.max_piece_length}: expected 1 to 32767")
         require(self.min_count >= 1, f"min_count = {self.min_count}: expected at least 1")
         require(
             self.segmentation in (ORIGINAL, BACKOFF),

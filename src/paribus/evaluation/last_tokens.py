@@ -59,6 +59,10 @@ class LastTokens(Metric):
         device = next(model.parameters()).device
         tokens = torch.from_numpy(windows.tokens)
         targets = torch.from_numpy(windows.targets)[:, -self.last :]
+        require(
+            tokens.shape[1] >= self.longest,
+            f"windows of {tokens.shape[1]} tokens, and {self.longest} are to be read: ask for longer windows",
+        )
         counted = int((targets != IGNORED).sum())
         require(counted > 0, "no target among the last tokens of the windows counts: score more of them")
         losses, hits = {}, {}

@@ -7,7 +7,7 @@ the residual, printed with every verdict and refused above 0.5 %.
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from paribus.core.config import require
+from paribus.core.config import part_name, require
 from paribus.core.errors import ConfigError
 
 STEP = 4  # widths are multiples of this
@@ -73,6 +73,11 @@ def solve(config: Any, target: float, length: int, contract: Contract) -> Any:
         cost(1) <= target,
         f"{contract} cannot be matched: with the smallest d_ff = {STEP} the arm already has {cost(1):,.0f}, "
         f"the reference {target:,.0f}; make the arm smaller or the reference larger",
+    )
+    require(
+        cost(1) < cost(2),
+        f"{part_name(type(config))}: a larger d_ff does not cost more {contract}, so there is nothing to solve: check "
+        "with_d_ff and the price, or say match='none' in the task",
     )
     low, high = 1, 2
     while cost(high) < target:

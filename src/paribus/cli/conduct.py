@@ -21,7 +21,6 @@ from paribus.lab.folder import RunFolder
 from paribus.lab.load import load
 from paribus.lab.plan import Plan, make_plan
 from paribus.lab.plan import plan_json as plan_text
-from paribus.lab.report.write import write_report
 from paribus.lab.run import Run
 from paribus.lab.work import CHECKPOINT_SECONDS, DEV_WINDOWS
 
@@ -69,6 +68,8 @@ def conduct(
             executor.close()
         verdict = record.verdict_json()
         run_folder.write("verdict.json", json_module.dumps(verdict, indent=1, ensure_ascii=False) + "\n")
+        from paribus.lab.report.write import write_report  # draws figures: nothing else needs what that loads
+
         report = write_report(record)
     if as_json:
         print_json(verdict)

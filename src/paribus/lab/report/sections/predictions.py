@@ -23,7 +23,7 @@ def predictions(record: Record) -> Html:
     )
     intro = tag(
         "p",
-        f"Written down before the run. In the pictures each dot is one pair ({words.pairs(record, n)}): the two arms "
+        f"Written down before the run. In the pictures each dot is a pair, {n} in all: the two arms "
         "under equal conditions. Right of 0 the first-named arm is better. Diamond: mean, with its adjusted 95 % "
         "interval. Dashed: the border that decides. Shaded: differences declared too small to matter (the margin). "
         f"{shared} A prediction is decided only where the interval and a sign-flip test agree.",

@@ -59,7 +59,7 @@ claim = Claim(
     },
     primary="longer-with-rerope",
     predicts=[
-        # RoPE itself fails beyond the trained length, whatever the scale is; so the scale is judged where positions hold.
+        # RoPE itself fails beyond the trained length under any scale; so the scale is judged where positions hold.
         Greater(
             "longer-with-rerope",
             "log-length-rerope",

@@ -23,7 +23,7 @@ from paribus.tokenizer.vocabulary import Vocabulary
 Progress = Callable[[str, int], None]
 
 # Python, the batches in flight and the reader's buffers; the rest of the memory is the core's.
-_OVERHEAD = 120 << 20
+OVERHEAD = 120 << 20
 
 
 def train(
@@ -74,7 +74,7 @@ class Job:
         self.settings = settings
         self.documents = documents
         self.folder = folder
-        self.memory = memory - _OVERHEAD
+        self.memory = memory - OVERHEAD
         self.threads = threads
         self.progress = progress
         folder.mkdir(parents=True, exist_ok=True)
@@ -88,17 +88,8 @@ class Job:
         model = self.count_ngrams()
         counter = self.count_pieces(model)
         self.progress("prune", 0)
-        s = self.settings
         runs = [str(self.folder / name) for name in self.passed("pieces")["runs"]]
-        found = counter.prune(runs, sizes, s.min_count, s.max_piece_length, self.threads)
-        about = {**to_dict(s), "bytes": self.passed("pieces")["bytes"]}
-        about.pop("part")
-        return [
-            Tokenizer.from_vocabulary(
-                Vocabulary.from_counts(dict(zip(pieces, counts.tolist())), nfc=s.nfc, training={**about, "size": size})
-            )
-            for size, (pieces, counts) in zip(sizes, found)
-        ]
+        return tokenizers(counter, runs, sizes, self.settings, self.threads, bytes=self.passed("pieces")["bytes"])
 
     def passed(self, stage: str) -> dict[str, Any]:
         """How far a pass is: documents and bytes that are in its runs."""
@@ -147,3 +138,20 @@ class Job:
         partial = self.journal.with_suffix(".part")
         partial.write_text(json.dumps(self.state))
         partial.replace(self.journal)
+
+
+def tokenizers(
+    counter: _native.PiecePass, runs: list[str], sizes: list[int], settings: Settings, threads: int, **about: Any
+) -> list[Tokenizer]:
+    """Prune the counted pieces, of the runs and of the counter, to vocabularies of these sizes."""
+    found = counter.prune(runs, sizes, settings.min_count, settings.max_piece_length, threads)
+    chosen = {**to_dict(settings), **about}
+    chosen.pop("part")
+    return [
+        Tokenizer.from_vocabulary(
+            Vocabulary.from_counts(
+                dict(zip(pieces, counts.tolist())), nfc=settings.nfc, training={**chosen, "vocab_size": size}
+            )
+        )
+        for size, (pieces, counts) in zip(sizes, found)
+    ]

@@ -1,0 +1,268 @@
+"""`paribus tokenizer ...`: train, count and merge, encode and decode, inspect, compare, convert."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="tokenizer",
+    help="BytePiece, a byte-level unigram tokenizer: lossless, exact, trained in bounded memory.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+
+Corpus = Annotated[
+    list[Path], typer.Argument(metavar="CORPUS...", help="Files, folders or - (stdin); text, JSONL, Parquet, gz, zst.")
+]
+Model = Annotated[Path, typer.Option("--model", "-m", help="A .bp file.")]
+Memory = Annotated[str, typer.Option(help="Resident memory not to pass; beyond it counts go to disk.")]
+Jobs = Annotated[int | None, typer.Option(help="Threads; by default one a core.")]
+Order = Annotated[int, typer.Option(help="Bytes of the longest n-gram, 2 to 6.")]
+MaxPiece = Annotated[int, typer.Option(help="Bytes of the longest piece.")]
+MinCount = Annotated[int, typer.Option(help="N-grams and pieces that come less often are dropped.")]
+Digits = Annotated[bool, typer.Option("--isolate-digits", help="Every digit a piece of its own.")]
+Nfc = Annotated[bool, typer.Option("--nfc", help="Compose characters first, also when encoding; not lossless.")]
+Segmentation = Annotated[int, typer.Option(help="2, or 1 as bytepiece 0.6.3 (rare characters break their lines).")]
+Sizes = Annotated[list[int], typer.Option("--vocab-size", help="Tokens; give it again for several sizes of one run.")]
+
+
+@app.command()
+def train(
+    corpus: Corpus,
+    vocab_size: Sizes = [32000],  # noqa: B006
+    out: Annotated[
+        Path, typer.Option("--out", "-o", help="The model; several sizes get their size in the name.")
+    ] = Path("tokenizer.bp"),
+    memory: Memory = "1GiB",
+    jobs: Jobs = None,
+    order: Order = 6,
+    max_piece_length: MaxPiece = 36,
+    min_count: MinCount = 32,
+    isolate_digits: Digits = False,
+    nfc: Nfc = False,
+    segmentation: Segmentation = 2,
+    work: Annotated[Path | None, typer.Option(help="Folder of the job, for resume; by default OUT.work.")] = None,
+) -> None:
+    """Learn a vocabulary. If it is interrupted, `paribus tokenizer resume OUT.work` goes on."""
+    from paribus.cli.tokenizer_job import TrainJob
+
+    job = TrainJob(
+        corpus=tuple(str(path) if str(path) == "-" else str(path.resolve()) for path in corpus),
+        sizes=tuple(vocab_size),
+        out=str(out.resolve()),
+        memory=memory,
+        jobs=jobs,
+        order=order,
+        max_piece_length=max_piece_length,
+        min_count=min_count,
+        isolate_digits=isolate_digits,
+        nfc=nfc,
+        segmentation=segmentation,
+    )
+    job.run(work or Path(f"{job.out}.work"))
+
+
+@app.command()
+def resume(
+    work: Annotated[Path, typer.Argument(metavar="WORK", help="The work folder of an interrupted train.")],
+) -> None:
+    """Go on with a training that was interrupted, from what it had counted."""
+    from paribus.cli.tokenizer_job import TrainJob
+
+    TrainJob.read(work).run(work)
+
+
+@app.command()
+def count(
+    corpus: Corpus,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file of counts.")],
+    ngrams: Annotated[
+        Path | None, typer.Option(help="Merged n-grams of all shards: count the pieces they cut.")
+    ] = None,
+    memory: Memory = "1GiB",
+    jobs: Jobs = None,
+    order: Order = 6,
+    min_count: MinCount = 32,
+    isolate_digits: Digits = False,
+    nfc: Nfc = False,
+    segmentation: Segmentation = 2,
+) -> None:
+    """Count one shard of a corpus: its n-grams, or with --ngrams its pieces. `merge` joins shards exactly."""
+    from paribus.cli.tokenizer_job import display
+    from paribus.tokenizer import shards
+    from paribus.tokenizer.settings import Settings
+
+    settings = Settings(
+        order=order, min_count=min_count, isolate_digits=isolate_digits, nfc=nfc, segmentation=segmentation
+    )
+    with display() as progress:
+        if ngrams is None:
+            shards.count_ngrams(corpus, out, settings, memory, jobs, progress)
+        else:
+            shards.count_pieces(corpus, ngrams, out, settings, memory, jobs, progress)
+
+
+@app.command()
+def merge(
+    counts: Annotated[list[Path], typer.Argument(metavar="COUNTS...", help="Files that count made.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The merged file.")],
+) -> None:
+    """Merge counts of several shards or machines, as if they had been counted together."""
+    from paribus.tokenizer import shards
+
+    shards.merge(counts, out)
+
+
+@app.command()
+def finish(
+    ngrams: Annotated[Path, typer.Option(help="Merged n-grams.")],
+    pieces: Annotated[Path, typer.Option(help="Merged pieces.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The model.")],
+    vocab_size: Sizes = [32000],  # noqa: B006
+    order: Order = 6,
+    max_piece_length: MaxPiece = 36,
+    min_count: MinCount = 32,
+    isolate_digits: Digits = False,
+    nfc: Nfc = False,
+    segmentation: Segmentation = 2,
+) -> None:
+    """Make the vocabulary from merged counts; no corpus is needed."""
+    from paribus.cli.tokenizer_job import save
+    from paribus.tokenizer import shards
+    from paribus.tokenizer.settings import Settings
+
+    settings = Settings(
+        order=order, max_piece_length=max_piece_length, min_count=min_count, isolate_digits=isolate_digits, nfc=nfc,
+        segmentation=segmentation,
+    )  # fmt: skip
+    save(shards.finish(ngrams, pieces, vocab_size, settings), vocab_size, out)
+
+
+@app.command()
+def encode(
+    model: Model,
+    file: Annotated[Path | None, typer.Argument(metavar="FILE", help="By default standard input.")] = None,
+    pieces: Annotated[bool, typer.Option("--pieces", help="Print the pieces instead of the ids.")] = False,
+) -> None:
+    """Print the token ids of a text, a line for each line of it."""
+    from paribus.tokenizer.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.load(model)
+    for line in _input(file).splitlines(keepends=True):
+        ids = tokenizer.encode(line).tolist()
+        words = [repr(tokenizer.pieces[i])[1:] for i in ids] if pieces else map(str, ids)
+        sys.stdout.write(" ".join(words) + "\n")
+
+
+@app.command()
+def decode(
+    model: Model,
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="Ids parted by white space; by default stdin.")
+    ] = None,
+) -> None:
+    """Write the bytes of token ids to standard output, exactly."""
+    from paribus.core.errors import InputError
+    from paribus.tokenizer.tokenizer import Tokenizer
+
+    try:
+        ids = [int(word) for word in _input(file).split()]
+    except ValueError as error:
+        raise InputError(f"expected token ids, whole numbers parted by white space: {error}") from error
+    sys.stdout.buffer.write(Tokenizer.load(model).decode(ids))
+
+
+@app.command()
+def inspect(model: Annotated[Path, typer.Argument(help="A .bp file.")]) -> None:
+    """Print what a model is: size, how it was trained, its longest and commonest pieces."""
+    from rich.console import Console
+
+    from paribus.tokenizer.tokenizer import Tokenizer
+
+    tokenizer = Tokenizer.load(model)
+    counts = tokenizer.vocabulary.counts.tolist()
+    longer = [i for i, piece in enumerate(tokenizer.pieces) if len(piece) > 1]
+    common = sorted(longer, key=lambda i: -counts[i])[:24]
+    longest = sorted(longer, key=lambda i: -len(tokenizer.pieces[i]))[:12]
+    console = Console(highlight=False, markup=False)
+    console.print(f"tokens      {tokenizer.vocab_size}, {len(tokenizer.specials)} of them special")
+    console.print(f"special     {', '.join(f'{name} = {i}' for name, i in tokenizer.specials.items())}")
+    console.print(f"NFC         {'yes' if tokenizer.nfc else 'no'}")
+    console.print(f"trained     {', '.join(f'{key} = {value}' for key, value in tokenizer.training.items())}")
+    console.print(f"commonest   {' '.join(_shown(tokenizer.pieces[i]) for i in common)}")
+    console.print(f"longest     {' '.join(_shown(tokenizer.pieces[i]) for i in longest)}")
+
+
+@app.command()
+def compare(
+    models: Annotated[
+        list[Path], typer.Argument(metavar="MODEL...", help=".bp, .json (bytepiece, Hugging Face), .model.")
+    ],
+    text: Annotated[Path, typer.Option(help="The text: a file or a folder.")],
+    document: Annotated[int, typer.Option(help="Characters a call.")] = 3000,
+    plot: Annotated[Path | None, typer.Option(help="Write a plot, .png or .svg.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Bytes per token, tokens per word and MB/s of several tokenizers on one text."""
+    import json as json_module
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from paribus.text.readers import documents
+    from paribus.tokenizer import compare as comparison
+
+    texts = [one.data.decode("utf-8", "replace") for one in documents([text])]
+    parts = [whole[i : i + document] for whole in texts for i in range(0, len(whole), document)]
+    rows = comparison.compare(models, parts)
+    if plot is not None:
+        comparison.plot(rows, plot)
+    if json:
+        sys.stdout.write(json_module.dumps([row._asdict() for row in rows], indent=1) + "\n")
+        return
+    table = Table("tokenizer", "vocabulary", "tokens", "bytes per token", "tokens per word", "MB/s")
+    for row in rows:
+        table.add_row(
+            row.name, str(row.vocab_size), str(row.tokens), f"{row.bytes_per_token:.3f}",
+            f"{row.tokens_per_word:.3f}", f"{row.megabytes_per_second:.1f}",
+        )  # fmt: skip
+    Console(highlight=False).print(table)
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="A .bp file, or the .json of bytepiece.")],
+    out: Annotated[Path, typer.Argument(help="tokenizer.json for Hugging Face, other .json for bytepiece, or .bp.")],
+) -> None:
+    """Between our file, bytepiece's JSON and Hugging Face's tokenizer.json."""
+    from paribus.tokenizer import convert as conversion
+    from paribus.tokenizer.tokenizer import Tokenizer
+
+    tokenizer = conversion.read_bytepiece(source) if source.suffix == ".json" else Tokenizer.load(source)
+    if out.name == "tokenizer.json":
+        conversion.write_hugging_face(tokenizer, out)
+    elif out.suffix == ".json":
+        conversion.write_bytepiece(tokenizer, out)
+    else:
+        tokenizer.save(out)
+
+
+def _input(file: Path | None) -> bytes:
+    from paribus.core.errors import InputError
+
+    if file is None or str(file) == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise InputError(f"{file}: {error.strerror}; name a file that can be read") from error
+
+
+def _shown(piece: bytes) -> str:
+    try:
+        return repr(piece.decode())
+    except UnicodeDecodeError:
+        return repr(piece)

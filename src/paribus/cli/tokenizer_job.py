@@ -1,0 +1,107 @@
+"""A training as the command line runs it: kept in its work folder, so that `resume` needs nothing else."""
+
+import json
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from paribus.core.config import Part, canonical_json, from_dict
+from paribus.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from paribus.tokenizer.tokenizer import Tokenizer
+    from paribus.tokenizer.train import Progress
+
+_WORDS = {"ngrams": "counting n-grams", "pieces": "counting pieces", "prune": "choosing pieces"}
+
+
+class TrainJob(Part):
+    """What `train` was asked for. corpus, out: absolute paths; "-" is standard input, kept in the work folder."""
+
+    corpus: tuple[str, ...]
+    sizes: tuple[int, ...]
+    out: str
+    memory: str
+    jobs: int | None
+    order: int
+    max_piece_length: int
+    min_count: int
+    isolate_digits: bool
+    nfc: bool
+    segmentation: int
+
+    @classmethod
+    def read(cls, work: Path) -> "TrainJob":
+        try:
+            data = json.loads((work / "job.json").read_text())
+        except (OSError, ValueError) as error:
+            raise ConfigError(f"{work} is no work folder of a training: expected job.json in it") from error
+        job: TrainJob = from_dict(cls, data)
+        return job
+
+    def run(self, work: Path) -> None:
+        from paribus.tokenizer.train import train
+
+        kept = work / "job.json"
+        if kept.exists() and self.read(work) != self:
+            raise ConfigError(f"{work} holds another job: `paribus tokenizer resume {work}` it, or delete the folder")
+        work.mkdir(parents=True, exist_ok=True)
+        kept.write_text(canonical_json(self))
+        paths = [_spool(work) if name == "-" else Path(name) for name in self.corpus]
+        with display() as progress:
+            found = train(
+                paths, self.sizes, memory=self.memory, jobs=self.jobs, work=work, progress=progress, order=self.order,
+                max_piece_length=self.max_piece_length, min_count=self.min_count, isolate_digits=self.isolate_digits,
+                nfc=self.nfc, segmentation=self.segmentation,
+            )  # fmt: skip
+        save(found, self.sizes, Path(self.out))
+        shutil.rmtree(work)
+
+
+def save(found: Sequence["Tokenizer"], sizes: Sequence[int], out: Path) -> None:
+    """One file, or one for each size with the size in its name."""
+    ordered = sorted(set(sizes), reverse=True)
+    for size, tokenizer in zip(ordered, found):
+        path = out if len(ordered) == 1 else out.with_name(f"{out.stem}.{size}{out.suffix}")
+        tokenizer.save(path)
+        sys.stderr.write(f"{path}: {tokenizer.vocab_size} tokens\n")
+
+
+def _spool(work: Path) -> Path:
+    """Standard input as a file, since it is read twice."""
+    target = work / "stdin.txt"
+    if not target.exists():
+        partial = work / "stdin.part"
+        with partial.open("wb") as file:
+            shutil.copyfileobj(sys.stdin.buffer, file)
+        partial.replace(target)
+    return target
+
+
+@contextmanager
+def display() -> "Iterator[Progress]":
+    """The pass, the megabytes done and their rate: one line on a terminal, otherwise a line every ten seconds."""
+    live = sys.stderr.isatty()
+    began: dict[str, float] = {}
+    shown = 0.0
+
+    def progress(stage: str, done: int) -> None:
+        nonlocal shown
+        now = time.monotonic()
+        fresh = stage not in began
+        start = began.setdefault(stage, now)
+        if not fresh and now - shown < (0.2 if live else 10.0):
+            return
+        shown = now
+        rate = f" at {done / (now - start) / 1e6:.1f} MB/s" if now > start else ""
+        text = f"{_WORDS[stage]}: {done / 1e6:.1f} MB{rate}" if done else _WORDS[stage]
+        sys.stderr.write(f"\r\033[K{text}" if live else f"{text}\n")
+        sys.stderr.flush()
+
+    yield progress
+    if live and shown:
+        sys.stderr.write("\r\033[K")

@@ -1,0 +1,120 @@
+"""Training on several machines: each counts its shard, the counts merge exactly, and the last step needs no corpus.
+
+    count_ngrams(shard, a.ngrams) ...   merge([a.ngrams, b.ngrams], all.ngrams)
+    count_pieces(shard, all.ngrams, a.pieces) ...   merge([a.pieces, b.pieces], all.pieces)
+    finish(all.ngrams, all.pieces, sizes)
+
+The vocabulary is that of `train` on all shards together.
+"""
+
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from paribus.core.errors import ConfigError
+from paribus.tokenizer import _native
+from paribus.tokenizer.corpus import batches, documents_of, require_text
+from paribus.tokenizer.settings import Settings, check_sizes, memory_bytes
+from paribus.tokenizer.tokenizer import Tokenizer, _threads
+from paribus.tokenizer.train import OVERHEAD, Progress, tokenizers
+
+Paths = Sequence[str | os.PathLike[str]]
+
+
+def count_ngrams(
+    corpus: Any,
+    out: str | os.PathLike[str],
+    settings: Settings,
+    memory: int | str = "1GiB",
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Count the n-grams of a shard into a file. Of the settings only order, isolate_digits and nfc matter here."""
+    room = int((memory_bytes(memory) - OVERHEAD) * 0.9)
+    counter = _native.NgramPass(settings.order, settings.isolate_digits, room, _threads(jobs))
+    _count("ngrams", corpus, out, settings, counter, counter.is_full, progress)
+
+
+def count_pieces(
+    corpus: Any,
+    ngrams: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    settings: Settings,
+    memory: int | str = "1GiB",
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Cut a shard by the n-grams of all shards and count its pieces into a file."""
+    room = memory_bytes(memory) - OVERHEAD
+    model = _ngram_model(ngrams, settings, room // 2)
+    left = max(room - 48 * model.size, room // 4)
+    counter = _native.PiecePass(
+        model, settings.order, settings.isolate_digits, settings.segmentation, left, _threads(jobs)
+    )
+    _count("pieces", corpus, out, settings, counter, lambda _: counter.is_full(), progress)
+
+
+def merge(paths: Paths, out: str | os.PathLike[str]) -> None:
+    """Counts of one kind and of equal settings into one file, in the memory of a buffer for each."""
+    try:
+        _native.merge_runs([os.fspath(path) for path in paths], os.fspath(out))
+    except _native.FormatError as error:
+        raise ConfigError(f"cannot merge: {error}; merge files that `count` made with the same settings") from error
+
+
+def finish(
+    ngrams: str | os.PathLike[str],
+    pieces: str | os.PathLike[str],
+    sizes: Sequence[int],
+    settings: Settings,
+    memory: int | str = "1GiB",
+    jobs: int | None = None,
+) -> list[Tokenizer]:
+    """The tokenizers of these counts, the largest size first."""
+    ordered = check_sizes(list(sizes))
+    model = _ngram_model(ngrams, settings, memory_bytes(memory) // 2)
+    counter = _native.PiecePass(
+        model, settings.order, settings.isolate_digits, settings.segmentation, 1 << 20, _threads(jobs)
+    )
+    try:
+        return tokenizers(counter, [os.fspath(pieces)], ordered, settings, _threads(jobs))
+    except _native.FormatError as error:
+        raise ConfigError(f"{error}; the pieces must be counted with these n-grams and settings") from error
+
+
+def _ngram_model(path: str | os.PathLike[str], settings: Settings, memory: int) -> _native.NgramModel:
+    counter = _native.NgramPass(settings.order, settings.isolate_digits, 1 << 20, 1)
+    try:
+        return counter.finish([os.fspath(path)], settings.min_count, memory)
+    except _native.FormatError as error:
+        raise ConfigError(str(error)) from error
+
+
+def _count(
+    stage: str, corpus: Any, out: Any, settings: Settings, counter: Any, is_full: Any, progress: Progress | None
+) -> None:
+    done = 0
+    target = Path(out)
+    with tempfile.TemporaryDirectory(prefix=target.name, dir=target.parent) as folder:
+        runs: list[str] = []
+
+        def spill() -> None:
+            runs.append(str(Path(folder) / f"{len(runs)}.counts"))
+            counter.write(runs[-1])
+
+        for batch in batches(documents_of(corpus), settings.nfc):
+            size = sum(map(len, batch))
+            if is_full(size):
+                spill()
+            counter.add(batch)
+            done += size
+            if progress:
+                progress(stage, done)
+        require_text(done)
+        if runs:
+            spill()
+            merge(runs, target)
+        else:
+            counter.write(str(target))

@@ -1,0 +1,109 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from paribus import Tokenizer
+from paribus.cli.tokenizer import app
+from paribus.core.errors import ConfigError, InputError
+
+MakeTexts = Callable[[int, int, int], list[bytes]]
+
+
+def run(*words: object, stdin: bytes | None = None) -> Result:
+    result = CliRunner().invoke(app, [str(word) for word in words], input=stdin, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return result
+
+
+@pytest.fixture
+def corpus(tmp_path: Path, make_texts: MakeTexts) -> Path:
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for i, text in enumerate(make_texts(21, 12, 60)):
+        (folder / f"{i:02}.txt").write_bytes(text)
+    return folder
+
+
+@pytest.fixture
+def model(tmp_path: Path, corpus: Path) -> Path:
+    path = tmp_path / "m.bp"
+    run("train", corpus, "--vocab-size", 400, "--min-count", 2, "--jobs", 1, "--out", path)
+    assert not Path(f"{path}.work").exists()
+    return path
+
+
+def test_train_several_sizes_from_standard_input(corpus: Path, model: Path, tmp_path: Path) -> None:
+    whole = b"".join(path.read_bytes() for path in sorted(corpus.iterdir()))
+    run("train", "-", "--vocab-size", 400, "--vocab-size", 270, "--min-count", 2, "-o", tmp_path / "s.bp", stdin=whole)
+    assert {path.name for path in tmp_path.glob("s.*")} == {"s.400.bp", "s.270.bp"}
+    assert Tokenizer.load(tmp_path / "s.270.bp").vocab_size <= 270 < Tokenizer.load(tmp_path / "s.400.bp").vocab_size
+
+
+def test_an_interrupted_job_resumes(corpus: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from paribus.tokenizer import train
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    out = tmp_path / "again.bp"
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Job, "count_pieces", interrupt)
+        words = ["train", str(corpus), "--vocab-size", "400", "--min-count", "2", "--out", str(out)]
+        assert CliRunner().invoke(app, words).exit_code != 0
+    with pytest.raises(ConfigError, match="another job"):
+        run("train", corpus, "--vocab-size", 300, "--out", out)
+    run("resume", f"{out}.work")
+    assert Tokenizer.load(out).pieces == Tokenizer.load(model).pieces
+    with pytest.raises(ConfigError, match="no work folder"):
+        run("resume", tmp_path)
+
+
+def test_count_merge_finish(corpus: Path, model: Path, tmp_path: Path) -> None:
+    files = sorted(corpus.iterdir())
+    for i in (0, 1):
+        run("count", *files[i::2], "--out", tmp_path / f"{i}.n", "--min-count", 2)
+    run("merge", tmp_path / "0.n", tmp_path / "1.n", "--out", tmp_path / "n")
+    for i in (0, 1):
+        run("count", *files[i::2], "--out", tmp_path / f"{i}.p", "--ngrams", tmp_path / "n", "--min-count", 2)
+    run("merge", tmp_path / "0.p", tmp_path / "1.p", "--out", tmp_path / "p")
+    words = ["--vocab-size", 400, "--min-count", 2, "--out", tmp_path / "merged.bp"]
+    run("finish", "--ngrams", tmp_path / "n", "--pieces", tmp_path / "p", *words)
+    assert Tokenizer.load(tmp_path / "merged.bp").pieces == Tokenizer.load(model).pieces
+
+
+def test_encode_and_decode(model: Path, tmp_path: Path) -> None:
+    text = "the of 的\n\n龘 \xff\n".encode() + b"\xff\x00"
+    ids = run("encode", "--model", model, stdin=text).stdout
+    assert len(ids.splitlines()) == 4
+    assert run("decode", "--model", model, stdin=ids.encode()).stdout_bytes == text
+    assert "the" in run("encode", "--model", model, "--pieces", stdin=text).stdout
+    with pytest.raises(InputError, match="whole numbers"):
+        run("decode", "--model", model, stdin=b"1 two")
+    with pytest.raises(ConfigError, match="not in the vocabulary"):
+        run("decode", "--model", model, stdin=b"99999")
+    with pytest.raises(InputError, match="No such file"):
+        run("encode", "--model", model, tmp_path / "none")
+
+
+def test_inspect(model: Path) -> None:
+    shown = run("inspect", model).output
+    assert "<eos> = 2" in shown
+    assert "min_count = 2" in shown
+
+
+def test_compare(model: Path, corpus: Path, tmp_path: Path) -> None:
+    run("convert", model, tmp_path / "original.json")
+    run("convert", tmp_path / "original.json", tmp_path / "back.bp")
+    run("convert", model, tmp_path / "tokenizer.json")
+    assert json.loads((tmp_path / "tokenizer.json").read_text())["model"]["type"] == "Unigram"
+    plot = tmp_path / "plot.png"
+    words = ["compare", model, tmp_path / "back.bp", "--text", corpus]
+    rows = json.loads(run(*words, "--json", "--plot", plot).stdout)
+    assert [row["name"] for row in rows] == ["m.bp", "back.bp"]
+    assert rows[0]["bytes_per_token"] > 1.5
+    assert rows[0]["tokens_per_word"] > 0
+    assert plot.read_bytes().startswith(b"\x89PNG")
+    assert "bytes per token" in run(*words).output

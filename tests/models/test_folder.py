@@ -1,6 +1,8 @@
 """A trained model as a folder, and what is said of a folder that is none."""
 
+import errno
 import json
+import os
 
 import pytest
 import torch
@@ -61,7 +63,8 @@ def test_a_training_cell_opens_the_same_way(folder):
         (lambda folder: (folder / "model.json").write_text("{", encoding="utf-8"), "is damaged"),
         (lambda folder: (folder / "model.json").write_text("[]", encoding="utf-8"), "is damaged"),
         (lambda folder: (folder / "model.json").write_text("{}", encoding="utf-8"), "is damaged"),
-        (lambda folder: _edit(folder, "GroupedQuery", "GroupedQueries"), "did you mean GroupedQuery"),
+        (lambda folder: _edit(folder, "GroupedQuery", "GroupedQueries"), "did you mean GroupedQuery.*--code FILE.py"),
+        (lambda folder: _edit(folder, "d_ff", "d_fff"), "has no field 'd_fff'; did you mean d_ff"),
         (lambda folder: _edit(folder, '"d_ff": 12', '"d_ff": 16'), "the model expects"),
         (lambda folder: _edit(folder, '"n_layers": 1', '"n_layers": 2'), "holds another model"),
     ],
@@ -69,6 +72,29 @@ def test_a_training_cell_opens_the_same_way(folder):
 def test_a_folder_that_is_no_model(folder, harm, said):
     harm(folder)
     with pytest.raises(InputError, match=said):
+        load_model(folder)
+
+
+def test_saving_again_replaces(folder):
+    model = CONFIG.build()
+    draw(model, 4)
+    save_model(model, CONFIG, DATA, {"seed": 4}, folder)
+    trained = load_model(folder)
+    assert trained.origin == {"seed": 4}
+    assert torch.equal(trained.model.embedding.weight, model.embedding.weight)
+
+
+def test_a_full_disk_leaves_no_half_of_a_model(folder, monkeypatch):
+    """A folder with a model.json is whole: neither old words with new weights, nor the other way round."""
+
+    def full(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device", str(target))
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_model(CONFIG.build(), CONFIG, DATA, {}, folder)
+    assert [path.name for path in folder.iterdir()] == ["weights.safetensors"]
+    with pytest.raises(InputError, match="holds no model"):
         load_model(folder)
 
 

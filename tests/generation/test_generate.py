@@ -1,0 +1,116 @@
+"""Generation over a cache gives what reading the whole text again would give."""
+
+import pytest
+import torch
+
+from paribus.attention.grouped_query import GroupedQuery
+from paribus.attention.masks.bidirectional import Bidirectional
+from paribus.attention.masks.causal import Causal
+from paribus.attention.masks.sliding_window import SlidingWindow
+from paribus.core.errors import ConfigError, InputError
+from paribus.generation.generate import generate, stream
+from paribus.generation.samplers.greedy import Greedy
+from paribus.generation.samplers.temperature import Temperature
+from paribus.layers.activations.squared_relu import SquaredReLU
+from paribus.layers.feed_forward.plain import FeedForward
+from paribus.layers.parameters import draw
+from paribus.models.decoder import DecoderLM
+from paribus.positions.maps.rerope import ReRoPE
+from paribus.positions.no_position import NoPosition
+from paribus.positions.rotary import Rotary
+
+
+def model(seed=0, **mixer):
+    config = DecoderLM.Config(
+        n_layers=2,
+        d_model=16,
+        vocab_size=11,
+        mixer=GroupedQuery.Config(n_heads=4, n_kv_heads=2, **mixer),
+        feed_forward=FeedForward.Config(d_ff=24, activation=SquaredReLU()),
+    )
+    built = config.build()
+    draw(built, seed)
+    with torch.no_grad():
+        for weight in built.parameters():
+            weight.mul_(3)  # far from even odds, so that the most likely token is no matter of rounding
+    return built.eval()
+
+
+def prompt(batch=3, length=5, seed=0):
+    return torch.randint(11, (batch, length), generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def slowly(model, tokens, count):
+    """The specification: read everything again for every token."""
+    for _ in range(count):
+        logits = model(tokens)[:, -1]
+        tokens = torch.cat([tokens, logits.argmax(dim=-1, keepdim=True)], dim=1)
+    return tokens[:, -count:]
+
+
+@pytest.mark.parametrize(
+    "mixer",
+    [
+        {"position": Rotary()},
+        {"position": NoPosition()},
+        {"position": Rotary(map=ReRoPE(window=4))},
+        {"position": Rotary(), "mask": Causal() & SlidingWindow(window=3)},
+    ],
+    ids=["rotary", "no position", "rerope", "sliding window"],
+)
+@pytest.mark.parametrize("length", [1, 5])
+def test_cached_generation_is_the_most_likely_text(mixer, length):
+    built = model(**mixer)
+    given = prompt(length=length)
+    assert torch.equal(generate(built, given, 13), slowly(built, given, 13))
+
+
+def test_tokens_come_one_by_one():
+    built = model(position=Rotary())
+    coming = stream(built, prompt(), 4)
+    tokens = [next(coming) for _ in range(4)]
+    assert [token.shape for token in tokens] == [(3,)] * 4
+    assert next(coming, None) is None
+    assert torch.equal(torch.stack(tokens, dim=1), generate(built, prompt(), 4))
+
+
+def test_a_row_does_not_depend_on_its_neighbours():
+    built, given = model(position=Rotary()), prompt(batch=4)
+    together = generate(built, given, 9)
+    for row in range(4):
+        assert torch.equal(generate(built, given[row : row + 1], 9), together[row : row + 1])
+
+
+def test_a_seed_repeats_a_text():
+    built, warm = model(position=Rotary()), Temperature(temperature=2.0)
+    one = generate(built, prompt(), 20, warm, seed=1)
+    assert torch.equal(generate(built, prompt(), 20, warm, seed=1), one)
+    assert not torch.equal(generate(built, prompt(), 20, warm, seed=2), one)
+    cold = Temperature(temperature=1e-4)
+    assert torch.equal(generate(built, prompt(), 20, cold, seed=1), generate(built, prompt(), 20, Greedy()))
+
+
+def test_generation_leaves_no_gradient_and_no_training_mode():
+    built = model(position=Rotary()).train()
+    assert not generate(built, prompt(), 2).requires_grad
+    assert not built.training
+
+
+def test_a_model_that_sees_later_tokens_cannot_generate():
+    with pytest.raises(InputError, match=r"Bidirectional sees later tokens and cannot generate: use a causal mask"):
+        generate(model(position=Rotary(), mask=Bidirectional()), prompt(), 3)
+
+
+def test_prompts_that_cannot_be_read():
+    built = model(position=Rotary())
+    with pytest.raises(InputError, match=r"shape \(1, 0\): expected \(batch, length\) with at least one token"):
+        generate(built, torch.zeros((1, 0), dtype=torch.int64), 3)
+    with pytest.raises(InputError, match=r"shape \(5,\)"):
+        generate(built, torch.zeros(5, dtype=torch.int64), 3)
+    with pytest.raises(InputError, match="tokens 0 to 11, the model knows 0 to 10: encode it with the tokenizer"):
+        generate(built, torch.tensor([[0, 11]]), 3)
+    with pytest.raises(InputError, match="tokens -1 to 4"):
+        generate(built, torch.tensor([[-1, 4]]), 3)
+    with pytest.raises(ConfigError, match="max_new_tokens = 0: expected at least 1"):
+        generate(built, prompt(), 0)

@@ -102,17 +102,19 @@ def check_room(estimate: Estimate, jobs: int, folder: Path) -> None:
     """Refuse before the start what cannot fit: memory for all workers, disk for all cells."""
     free = psutil.virtual_memory().available
     if estimate.bytes_per_worker * jobs > free:
-        fits = max(1, free // estimate.bytes_per_worker)
+        fits = free // estimate.bytes_per_worker
+        need = f"{jobs} workers need" if jobs > 1 else "1 worker needs"
         raise InputError(
-            f"{jobs} workers need about {estimate.bytes_per_worker * jobs / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are "
-            f"free: use --jobs {fits}, or a smaller batch"
+            f"{need} about {estimate.bytes_per_worker * jobs / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free: "
+            + (f"use --jobs {fits}, or a smaller batch" if fits else "close other programs, or take a smaller batch")
         )
     place = folder
     while not place.exists():
         place = place.parent
-    room = shutil.disk_usage(place).free
+    held = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())  # by a run that goes on
+    room = shutil.disk_usage(place).free + held
     if estimate.disk_bytes > room:
         raise InputError(
-            f"the run needs about {estimate.disk_bytes / 2**20:.0f} MiB in {folder}, {room / 2**20:.0f} MiB are free: "
+            f"the run needs about {estimate.disk_bytes / 2**20:.1f} MiB in {folder}, {room / 2**20:.1f} MiB are free: "
             "free space, or choose another place with --out"
         )

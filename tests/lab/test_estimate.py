@@ -76,7 +76,7 @@ def test_a_disk_that_is_too_small(tmp_path, monkeypatch):
         return SimpleNamespace(free=512 * 2**20)
 
     monkeypatch.setattr(shutil, "disk_usage", usage)
-    with pytest.raises(InputError, match=r"needs about 1024.0 MiB in .*run, 512.0 MiB are free: free space, or .*--out"):
+    with pytest.raises(InputError, match=r"about 1024.0 MiB in .*run, 512.0 MiB are free: free space, or .*--out"):
         check_room(COST, 1, tmp_path / "not" / "yet" / "run")
     assert asked == [tmp_path]
     (tmp_path / "run" / "cells").mkdir(parents=True)

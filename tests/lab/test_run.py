@@ -293,15 +293,23 @@ def test_openings_of_the_test_split_are_counted(laboratory):
 
 def test_progress_counts_what_is_spent(laboratory):
     told, stages = [], []
+
+    def watch():
+        return Watch(
+            stage=lambda name, cells: stages.append((name, cells)),
+            progress=lambda done, found: told.append((done, found)),
+        )
+
     plan = laboratory.plan()
-    laboratory.run(plan, watch=Watch(stage=lambda name, cells: stages.append((name, cells)), progress=told.append))
+    laboratory.run(plan, watch=watch())
     total = sum(cell.cost for cell in plan.expected_cells())
     assert told == sorted(told)
-    assert told[-1] == pytest.approx(total)
+    assert told[0] == (0, 0)
+    assert told[-1] == (pytest.approx(total), 0)
     assert stages == [("verdict", 12)]
-    again = []
-    laboratory.run(plan, watch=Watch(progress=again.append))
-    assert again[0] == pytest.approx(total)
+    told.clear()
+    laboratory.run(plan, watch=watch())
+    assert told[0] == (pytest.approx(total), pytest.approx(total))
 
 
 def test_a_budget_is_in_tokens(laboratory):

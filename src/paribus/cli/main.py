@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from paribus.cli import check, claims, compare, evaluate, generate, new, train
+from paribus.cli import check, claims, compare, evaluate, generate, new, theory, tokenizer, train
 
 app = typer.Typer(
     name="paribus",
@@ -25,6 +25,8 @@ for command in (
     generate.generate,
 ):
     app.command()(command)
+app.add_typer(theory.app, name="theory")
+app.add_typer(tokenizer.app, name="tokenizer")
 
 
 OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, None}

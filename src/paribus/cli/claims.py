@@ -15,7 +15,10 @@ def claims(
     refresh: Annotated[bool, typer.Option("--refresh", help="In a checkout: write the index anew.")] = False,
     keep: Annotated[list[Path] | None, typer.Option(help="In a checkout: keep a run's verdict in docs/claims.")] = None,
 ) -> None:
-    """List the claims with source, arms, profiles, cost and last verdict."""
+    """List the claims and their last verdicts.
+
+    With source, arms, profiles and cost of each.
+    """
     from paribus.lab.index import claim_files, read_index
 
     if keep or refresh:

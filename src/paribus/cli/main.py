@@ -26,7 +26,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(theory.app, name="theory")
-app.add_typer(tokenizer.app, name="tokenizer")
+app.add_typer(tokenizer.app, name="tokenizer", help="BytePiece, a byte-level unigram tokenizer.")
 
 
 OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, None}

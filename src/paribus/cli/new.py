@@ -14,7 +14,10 @@ def new(
     kind: Annotated[str, typer.Argument(metavar="claim", help="What to write: claim.")],
     name: Annotated[str, typer.Argument(metavar="NAME", help="In lower case, words joined by '-' or '_'.")],
 ) -> None:
-    """Write a commented claim to NAME.py; it runs as it is: `paribus compare NAME.py --profile smoke`."""
+    """Write a commented claim of your own.
+
+    It goes to NAME.py and runs as it is: `paribus compare NAME.py --profile smoke`.
+    """
     if kind != "claim":
         raise InputError(f"unknown kind {kind!r}: `paribus new claim NAME` is what there is")
     if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):

@@ -8,7 +8,7 @@ import typer
 
 app = typer.Typer(
     name="theory",
-    help="Bounds, laws and measures: how sparse, how it scales, which RoPE base, which table.",
+    help="Bounds, laws and measures, for numbers and files.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )

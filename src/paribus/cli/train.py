@@ -19,7 +19,10 @@ def train(
     threads: Annotated[int | None, typer.Option(help="Torch threads; by default all cores.")] = None,
     out: Annotated[Path, typer.Option(help="The model's folder.")] = Path("paribus-model"),
 ) -> None:
-    """Train one arm and save it; `paribus generate` and `paribus evaluate` read the folder."""
+    """Train one arm and save it.
+
+    `paribus generate` and `paribus evaluate` read its folder.
+    """
     from paribus.cli.one_arm import train_arm
 
     train_arm(claim, arm, profile, tokens, learning_rate, seed, corpus, threads, out)

@@ -102,6 +102,53 @@ def test_more_seeds_take_over_what_is_done(paribus_command, tiny):
     assert len(list(Path("paribus-runs").iterdir())) == 2
 
 
+OWN = """
+from dataclasses import dataclass, replace
+from torch import nn
+from paribus.lab.claim import Arm
+from paribus.lab.load import load
+
+class Net(nn.Module):
+    def __init__(self, kind):
+        super().__init__()
+        self.embedding, self.read, self.out = nn.Embedding(8, 16), kind(16, 16, batch_first=True), nn.Linear(16, 8)
+
+    def forward(self, tokens, last=None):
+        print("whatever a model prints")
+        logits = self.out(self.read(self.embedding(tokens))[0])
+        return logits if last is None else logits[:, -last:]
+
+@dataclass(frozen=True)
+class Config:
+    kind: type
+
+    def build(self):
+        return Net(self.kind)
+
+tiny = load({tiny!r})[1]
+claim = replace(
+    tiny,
+    statement="A statement in [bold] words [x].",
+    arms=[Arm("rotary", Config(nn.GRU)), Arm("none", Config(nn.LSTM))],
+    task=replace(tiny.task, match={match!r}),
+)
+"""
+
+
+def test_any_module_is_an_arm(paribus_command, tiny):
+    """It declares neither its size nor its price."""
+    Path("own.py").write_text(OWN.format(tiny=tiny, match="none"))
+    said = paribus_command("compare", "own.py", "--profile", "smoke", "--json")
+    assert said.code == 12, said.err
+    verdict = json.loads(said.out)
+    assert "whatever a model prints" in said.err
+    assert "A statement in [bold] words [x]." in said.err
+    assert {cell["status"] for cell in verdict["cells"]} == {"finished"}
+    assert len({cell["metrics"]["loss@12"] for cell in verdict["cells"] if cell["kind"] == "read"}) == 4
+    Path("unequal.py").write_text(OWN.format(tiny=tiny, match="parameters"))
+    assert "match it by hand and say match='none'" in complaint(paribus_command("compare", "unequal.py"))
+
+
 def test_words_that_are_unknown(refused, tiny):
     assert "did you mean rerope?" in refused("check", "re-rope")
     assert "it has smoke, laptop, tuned, long" in refused("compare", tiny, "--profile", "gpu")

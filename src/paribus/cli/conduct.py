@@ -1,13 +1,15 @@
 """What `check` and `compare` share: from a word on the command line to a verdict and its report."""
 
-import json as json_module
+import json
 import os
 import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 
 from paribus.cli.plan_view import plan_json, plan_table
 from paribus.cli.progress import Display
@@ -32,18 +34,35 @@ def conduct(
 ) -> int:
     """Plan and run a claim; the exit code of its verdict."""
     console = Console(stderr=as_json, highlight=False)
+    # What a user's file or model prints must not mix with the JSON.
+    with redirect_stdout(sys.stderr if as_json else sys.stdout):
+        code, told = _conduct(word, profile_name, seeds, jobs, out, only_plan, as_json, console)
+    if as_json:
+        sys.stdout.write(json_text(told))
+    return code
+
+
+def _conduct(
+    word: str,
+    profile_name: str,
+    seeds: int | None,
+    jobs: int | None,
+    out: Path | None,
+    only_plan: bool,
+    as_json: bool,
+    console: Console,
+) -> tuple[int, dict[str, Any]]:
+    """The exit code, and the plan or the verdict as JSON."""
     plan, data = prepare(word, profile_name, seeds, console)
     jobs = workers(plan.profile, jobs)
     cost = estimate(plan, jobs)
     folder = out or Path("paribus-runs") / f"{plan.name}-{plan.profile_name}-{plan.digest[:8]}"
     if only_plan:
-        if as_json:
-            print_json(plan_json(plan, cost, jobs, folder))
-        else:
+        if not as_json:
             plan_table(console, plan, cost, jobs, folder)
-        return 0
+        return 0, plan_json(plan, cost, jobs, folder)
     check_room(cost, jobs, folder)
-    console.print(f"[bold]{plan.claim.title or plan.name}[/bold]: {plan.claim.statement}")
+    console.print(f"[bold]{escape(plan.claim.title or plan.name)}[/bold]: {escape(plan.claim.statement)}")
     settings = {
         "claim": word if not word.endswith(".py") else str(Path(word).resolve()),
         "profile": profile_name,
@@ -67,21 +86,19 @@ def conduct(
         finally:
             executor.close()
         verdict = record.verdict_json()
-        run_folder.write("verdict.json", json_module.dumps(verdict, indent=1, ensure_ascii=False) + "\n")
+        run_folder.write("verdict.json", json_text(verdict))
         from paribus.lab.report.write import write_report  # draws figures: nothing else needs what that loads
 
         report = write_report(record)
-    if as_json:
-        print_json(verdict)
     for outcome in record.verdict.outcomes:
         low, high = outcome.evidence.ci95
         console.print(
-            f"  {outcome.word:<12} {outcome.prediction.sentence(outcome.measure.unit)}: "
+            f"  {outcome.word:<12} {escape(outcome.prediction.sentence(outcome.measure.unit))}: "
             f"{outcome.paired.mean:+.4f} [{low:+.4f}, {high:+.4f}]",
             soft_wrap=True,
         )
     console.print(f"[bold]verdict: {record.verdict.word}[/bold]   report: {report}", soft_wrap=True)
-    return record.verdict.exit_code
+    return record.verdict.exit_code, verdict
 
 
 def prepare(word: str, profile_name: str, seeds: int | None, console: Console) -> tuple[Plan, Path | None]:
@@ -124,5 +141,5 @@ def workers(profile: Profile, jobs: int | None) -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def print_json(value: dict[str, Any]) -> None:
-    sys.stdout.write(json_module.dumps(value, indent=1, ensure_ascii=False) + "\n")
+def json_text(value: dict[str, Any]) -> str:
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n"

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from paribus.cli.progress import clock
@@ -72,8 +73,10 @@ def plan_json(plan: Plan, cost: Estimate, jobs: int, folder: Path) -> dict[str, 
 
 def plan_table(console: Console, plan: Plan, cost: Estimate, jobs: int, folder: Path) -> None:
     claim = plan.claim
-    console.print(f"[bold]{plan.name}[/bold] version {claim.version}, profile {plan.profile_name}: {claim.statement}")
-    console.print(f"source: {claim.source}\n")
+    console.print(
+        f"[bold]{plan.name}[/bold] version {claim.version}, profile {plan.profile_name}: {escape(claim.statement)}"
+    )
+    console.print(f"source: {escape(claim.source)}\n")
     if plan.sized:
         arms = Table("arm", "parameters", "MFLOP/token, training", "causal pairs only", "residual", "weights")
         for arm in claim.arms:
@@ -117,11 +120,11 @@ def plan_table(console: Console, plan: Plan, cost: Estimate, jobs: int, folder: 
         needed = told["seeds_needed_for_margin"]
         table.add_row(
             prediction.id + (" (primary)" if prediction.id == claim.primary else ""),
-            prediction.sentence(),
+            escape(prediction.sentence()),
             "-" if told["margin"] is None else f"{told['margin']:g}",
             "too few seeds" if smallest is None else f"{smallest:.3g}{unit}",
             "sd unknown" if told["in_units_of_sd"] else str(needed or "-"),
         )
     console.print(table)
     if plan.profile.note:
-        console.print(f"note: {plan.profile.note}")
+        console.print(f"note: {escape(plan.profile.note)}")

@@ -19,6 +19,7 @@ from paribus.lab.code import code_hash
 from paribus.lab.predictions import Prediction
 from paribus.theory.flops import TRAINING_FACTOR
 from paribus.training.budget import Sized, match, size
+from paribus.training.price import flops
 
 SMOKE = "smoke"
 
@@ -188,7 +189,7 @@ class Plan:
             replicate=seed,
             environment=self.environment,
             weights=self._train(owner, phase, rates[owner.name], seed, self.steps, rates),
-            cost=config.flops(task.metric.longest) / task.metric.longest * task.metric.tokens_read(),
+            cost=flops(config, task.metric.longest) / task.metric.longest * task.metric.tokens_read(),
         )
 
     def _measure(self, arm: Arm, replicate: int) -> Cell:

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from paribus.core.config import part_name, require
 from paribus.core.errors import ConfigError
+from paribus.training.price import flops, n_parameters
 
 STEP = 4  # widths are multiples of this
 LARGEST_RESIDUAL = 0.005
@@ -29,15 +30,15 @@ class Sized:
 
 def price(config: Any, length: int, contract: Contract) -> float:
     """The quantity that a contract makes equal: parameters, or forward FLOPs per token at this length."""
-    return float(config.n_parameters()) if contract == "parameters" else config.flops(length) / length
+    return float(n_parameters(config)) if contract == "parameters" else flops(config, length) / length
 
 
 def size(config: Any, length: int, residual: float = 0.0) -> Sized:
     return Sized(
         config=config,
-        n_parameters=config.n_parameters(),
-        flops_per_token=config.flops(length) / length,
-        causal_flops_per_token=config.flops(length, causal=True) / length,
+        n_parameters=n_parameters(config),
+        flops_per_token=flops(config, length) / length,
+        causal_flops_per_token=flops(config, length, causal=True) / length,
         residual=residual,
     )
 

@@ -33,6 +33,7 @@ using Out = nb::ndarray<nb::numpy, T, nb::ndim<1>, nb::c_contig>;
 template <typename T>
 using In = nb::ndarray<const T, nb::ndim<1>, nb::c_contig, nb::device::cpu>;
 
+constexpr size_t kKept = 1 << 22;  // bytes of scratch space that may stay behind after a call
 constexpr size_t kWorthReleasing = 512;  // below this many bytes, handing the interpreter over costs more than it gives
 
 template <typename T>
@@ -132,12 +133,14 @@ class Core {
             });
     }
 
-    nb::object decode(const In<uint32_t>& tokens) const {
-        const size_t size = decoded_size(*model_, tokens.data(), tokens.size());
-        PyObject* bytes = PyBytes_FromStringAndSize(nullptr, static_cast<Py_ssize_t>(size));
+    nb::object decode(const In<uint32_t>& tokens) {
+        Lease<Scratch> lease(*this);
+        std::vector<char>& out = lease->bytes;
+        size_t size = 0;
+        run(tokens.size(), [&] { size = paribus::decode(*model_, tokens.data(), tokens.size(), out); });
+        PyObject* bytes = PyBytes_FromStringAndSize(out.data(), static_cast<Py_ssize_t>(size));
+        if (out.size() > kKept) std::vector<char>().swap(out);
         if (!bytes) throw nb::python_error();
-        char* out = PyBytes_AsString(bytes);
-        run(size, [&] { paribus::decode(*model_, tokens.data(), tokens.size(), out, size); });
         return nb::steal(bytes);
     }
 
@@ -147,7 +150,8 @@ class Core {
         std::vector<uint64_t> ends;
         std::vector<uint32_t> ids;
         std::vector<uint32_t> groups(text.size);
-        scan(*model_, text.data, text.size, 0, groups.data());
+        Place place = root(*model_);
+        scan(*model_, text.data, text.size, place, groups.data());
         for (size_t i = 0; i < text.size; ++i) {
             for (const Group* group = model_->groups() + groups[i];; ++group) {
                 for (unsigned k = 0; k < 4 && group->scores[k] != kNothing; ++k) {
@@ -167,6 +171,7 @@ class Core {
         explicit Scratch(const Model& model) : walk(model) {}
         Walk walk;
         std::vector<uint32_t> out;
+        std::vector<char> bytes;
     };
 
     // Scratch space for one call; concurrent calls get their own.

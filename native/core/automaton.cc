@@ -1,6 +1,7 @@
 #include "automaton.hh"
 
 #include <algorithm>
+#include <bitset>
 #include <stdexcept>
 
 
@@ -47,9 +48,14 @@ Automaton build_automaton(const std::vector<std::string_view>& pieces, const std
     Automaton result;
     result.nodes.assign(size, Node{0, kNone, 0, 0});
     result.depths.assign(size, 0xffff);
-    for (size_t i = 0; i < size; ++i) result.nodes[i] = {trie.base[i], trie.check[i], 0, 0};
     result.depths[0] = 0;
-
+    result.nodes[0].base = trie.base[0];
+    std::vector<uint32_t> suffix(size, 0);  // the longest proper suffix that is a node
+    std::vector<std::bitset<256>> children(size);
+    for (size_t k = 1; k < trie.order.size(); ++k) {
+        const uint32_t node = trie.order[k];
+        children[trie.check[node]].set(node ^ trie.base[trie.check[node]]);
+    }
     std::vector<Match> list{{kNothing, 0, -1}};
     write_list(list, result.groups);
     for (size_t k = 1; k < trie.order.size(); ++k) {  // by depth, so that every suffix is ready
@@ -59,30 +65,36 @@ Automaton build_automaton(const std::vector<std::string_view>& pieces, const std
         const uint32_t depth = result.depths[parent] + 1u;
         if (depth > 0x7fff) throw std::length_error("a piece is longer than 32767 bytes");
         result.depths[node] = static_cast<uint16_t>(depth);
-        uint32_t fail = 0;
         if (parent != 0) {
-            uint32_t state = result.nodes[parent].fail;
-            while (true) {
-                const uint32_t child = trie.base[state] ^ byte;
-                if (trie.check[child] == state) {
-                    fail = child;
+            for (uint32_t state = suffix[parent];; state = suffix[state]) {
+                if (children[state][byte]) {
+                    suffix[node] = trie.base[state] ^ byte;
                     break;
                 }
                 if (state == 0) break;
-                state = result.nodes[state].fail;
             }
         }
-        result.nodes[node].fail = fail;
+        const uint32_t shorter = suffix[node];
+        Node& own = result.nodes[node];
+        own.check = trie.base[parent];
+        if (children[node].none()) {
+            own.base = result.nodes[shorter].base;
+            own.fail = result.nodes[shorter].fail;
+        } else {
+            own.base = trie.base[node];
+            own.fail = shorter;
+            while (own.fail != 0 && (children[own.fail] & ~children[node]).none()) own.fail = suffix[own.fail];
+        }
 
         const uint32_t key = trie.value[node];
         if (key == kNone || depth == 1) {
-            result.nodes[node].out = result.nodes[fail].out;
+            own.out = result.nodes[shorter].out;
             continue;
         }
         list.clear();
         list.push_back({scores[key], ids[key] | std::min(depth, kLongLength) << kIdBits, static_cast<int16_t>(-static_cast<int>(depth))});
-        read_list(result.groups.data() + result.nodes[fail].out, list);
-        result.nodes[node].out = static_cast<uint32_t>(result.groups.size());
+        read_list(result.groups.data() + result.nodes[shorter].out, list);
+        own.out = static_cast<uint32_t>(result.groups.size());
         write_list(list, result.groups);
     }
     for (Node& node : result.nodes) {

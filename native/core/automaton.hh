@@ -10,11 +10,12 @@
 
 namespace paribus {
 
-// Nodes name each other by their offset in bytes, 16 times the index.
+// Offsets are in bytes, 16 times the index. A node without children takes base and fail of its suffix, since the next
+// byte would lead there anyway.
 struct Node {
     uint32_t base;   // children at base ^ (byte << 4)
-    uint32_t check;  // parent
-    uint32_t fail;   // the longest proper suffix that is a node
+    uint32_t check;  // base of the parent
+    uint32_t fail;   // the longest proper suffix that has a child which this node has not
     uint32_t out;    // first group of the pieces that end here
 };
 constexpr unsigned kNodeBits = 4;

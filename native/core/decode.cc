@@ -1,48 +1,42 @@
 #include "decode.hh"
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 #include <string>
 
 namespace paribus {
+namespace {
 
-size_t decoded_size(const Model& model, const uint32_t* tokens, size_t n) {
+constexpr size_t kStep = 256;   // tokens between two looks at the room that is left
+constexpr size_t kCopied = 16;  // bytes moved at a time; nearly every piece is shorter
+
+}  // namespace
+
+size_t decode(const Model& model, const uint32_t* tokens, size_t n, std::vector<char>& out) {
     const uint32_t n_tokens = model.n_tokens();
     const uint32_t* const offsets = model.offsets();
-    size_t size = 0;
-    for (size_t i = 0; i < n; ++i) {
-        const uint32_t id = tokens[i];
-        if (id >= n_tokens) {
-            throw std::out_of_range("token " + std::to_string(id) + " at position " + std::to_string(i) +
-                                    " is not in the vocabulary of " + std::to_string(n_tokens));
-        }
-        size += offsets[id + 1] - offsets[id];
-    }
-    return size;
-}
-
-void decode(const Model& model, const uint32_t* tokens, size_t n, char* out, size_t size) {
-    const uint32_t* const offsets = model.offsets();
     const char* const pieces = model.pieces();
-    char* const end = out + size;
-    size_t i = 0;
-    // Almost every piece is at most 16 bytes long: copy 16 and step by its length.
-    for (; i < n && end - out >= 16; ++i) {
-        const uint32_t start = offsets[tokens[i]];
-        const size_t length = offsets[tokens[i] + 1] - start;
-        if (length <= 16) {
-            std::memcpy(out, pieces + start, 16);
-        } else {
-            std::memcpy(out, pieces + start, length);
+    const size_t room = kStep * std::max<size_t>(model.max_length(), 1) + kCopied;
+    size_t at = 0;
+    for (size_t begin = 0; begin < n; begin += kStep) {
+        if (out.size() < at + room) out.resize(std::max(at + room, 2 * out.size()));
+        char* write = out.data() + at;
+        for (size_t i = begin; i < std::min(n, begin + kStep); ++i) {
+            const uint32_t id = tokens[i];
+            if (id >= n_tokens) {
+                throw std::out_of_range("token " + std::to_string(id) + " at position " + std::to_string(i) +
+                                        " is not in the vocabulary of " + std::to_string(n_tokens));
+            }
+            const uint32_t start = offsets[id];
+            const size_t length = offsets[id + 1] - start;
+            std::memcpy(write, pieces + start, kCopied);
+            if (length > kCopied) [[unlikely]] std::memcpy(write + kCopied, pieces + start + kCopied, length - kCopied);
+            write += length;
         }
-        out += length;
+        at = static_cast<size_t>(write - out.data());
     }
-    for (; i < n; ++i) {
-        const uint32_t start = offsets[tokens[i]];
-        const size_t length = offsets[tokens[i] + 1] - start;
-        if (length) std::memcpy(out, pieces + start, length);
-        out += length;
-    }
+    return at;
 }
 
 }  // namespace paribus

@@ -3,15 +3,14 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "model.hh"
 
 namespace paribus {
 
-// Bytes that the tokens stand for. Throws std::out_of_range naming the first token that is not in the vocabulary.
-size_t decoded_size(const Model& model, const uint32_t* tokens, size_t n);
-
-// Write exactly `size` = decoded_size(...) bytes.
-void decode(const Model& model, const uint32_t* tokens, size_t n, char* out, size_t size);
+// The bytes that the tokens stand for are written to out from its beginning, which grows as needed; returns their
+// number. Throws std::out_of_range naming the first token that is not in the vocabulary.
+size_t decode(const Model& model, const uint32_t* tokens, size_t n, std::vector<char>& out);
 
 }  // namespace paribus

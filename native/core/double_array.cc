@@ -44,6 +44,7 @@ class Builder {
         starts_.push_back(range.end);
         const uint32_t base = find_base();
         array_.base[range.node] = base;
+        used_[base] = true;
         for (size_t k = 0; k < labels_.size(); ++k) {
             const uint32_t child = base ^ labels_[k];
             take(child);
@@ -66,7 +67,7 @@ class Builder {
                 if (taken_[slot]) continue;
                 const uint32_t base = slot ^ labels_[0];
                 // Base 0 marks a leaf: its would-be children are checked against another parent and fail.
-                if (base != 0 && fits(base)) return base;
+                if (base != 0 && !used_[base] && fits(base)) return base;
             }
         }
         grow();
@@ -89,6 +90,7 @@ class Builder {
         const size_t size = taken_.size() + kBlock;
         if (size > 0x0fffffffu) throw std::length_error("the vocabulary needs more than 2^28 nodes");
         taken_.resize(size, false);
+        used_.resize(size, false);
         array_.base.resize(size, 0);
         array_.check.resize(size, kNone);
         array_.value.resize(size, kNone);
@@ -97,7 +99,7 @@ class Builder {
 
     const std::vector<std::string_view>& keys_;
     DoubleArray array_;
-    std::vector<uint8_t> taken_;
+    std::vector<uint8_t> taken_, used_;  // slots, and bases: each belongs to one node
     std::vector<uint32_t> free_;
     size_t first_open_ = 0;
     std::vector<uint8_t> labels_;

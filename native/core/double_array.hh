@@ -10,7 +10,7 @@ namespace paribus {
 constexpr uint32_t kNone = 0xffffffffu;
 
 struct DoubleArray {
-    std::vector<uint32_t> base;   // multiple of 256 nodes, so that base ^ b is always inside
+    std::vector<uint32_t> base;   // multiple of 256 nodes, so that base ^ b is always inside; 0 for a leaf, else its own
     std::vector<uint32_t> check;  // parent, or kNone for a free slot and for the root (node 0)
     std::vector<uint32_t> value;  // index of the key that ends here, or kNone
     std::vector<uint32_t> order;  // nodes by depth, the root first

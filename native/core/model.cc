@@ -236,10 +236,11 @@ void Model::validate() const {
         const auto outside = [&](uint32_t offset) { return offset >= uint64_t{n_nodes} << kNodeBits || offset % sizeof(Node); };
         damaged(outside(node.base) || outside(node.fail) || node.out >= header_->n_groups);
         if (i == 0 || node.check == kNone) continue;
-        damaged(outside(node.check) || depths_[i] == 0 || depths_[i] == 0xffff);
-        damaged(depths_[node.check >> kNodeBits] != depths_[i] - 1 || depths_[node.fail >> kNodeBits] >= depths_[i]);
+        damaged(depths_[node.fail >> kNodeBits] >= depths_[i]);
     }
-    for (uint32_t byte = 0; byte < 256; ++byte) damaged(nodes_[(nodes_[0].base >> kNodeBits) ^ byte].check != 0);
+    for (uint32_t byte = 0; byte < 256; ++byte) {
+        damaged(nodes_[(nodes_[0].base >> kNodeBits) ^ byte].check != nodes_[0].base);
+    }
 }
 
 }  // namespace paribus

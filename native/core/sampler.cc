@@ -152,7 +152,8 @@ void Sampler::backward_log(const uint32_t* groups, size_t size, uint64_t key, ui
 void Sampler::sample(const uint8_t* text, size_t size, uint64_t seed, uint64_t document, std::vector<uint32_t>& out) {
     const uint64_t key = document_key(seed, document);
     if (groups_.size() < size) groups_.resize(size);
-    scan(model_, text, size, 0, groups_.data());
+    Place place = root(model_);
+    scan(model_, text, size, place, groups_.data());
     for (size_t begin = 0; begin < size;) {
         const size_t end = chunk_end(text, begin, size);
         const size_t length = end - begin;

@@ -8,7 +8,14 @@
 
 namespace paribus {
 
-// groups[i] for the bytes text[0, size), from `state` on; returns the state behind them.
-uint32_t scan(const Model& model, const uint8_t* text, size_t size, uint32_t state, uint32_t* groups);
+// Where a walk is: the base of its node, and where to go if that has no child by the next byte.
+struct Place {
+    uint32_t base, fail;
+};
+
+inline Place root(const Model& model) { return {model.nodes()[0].base, 0}; }
+
+// groups[i] for the bytes text[0, size), from `place` on, which is moved behind them.
+void scan(const Model& model, const uint8_t* text, size_t size, Place& place, uint32_t* groups);
 
 }  // namespace paribus

@@ -7,7 +7,6 @@
 #include <emmintrin.h>
 #endif
 
-#include "scan.hh"
 
 namespace paribus {
 namespace {
@@ -56,14 +55,15 @@ size_t middle(const uint8_t* text, size_t size) {
 
 }  // namespace
 
-Walk::Walk(const Model& model) : model_(model), window_(model.max_length()), patience_(std::max(kPatience, 4 * window_)) {
+Walk::Walk(const Model& model)
+    : model_(model), window_(model.max_length()), place_(root(model)), patience_(std::max(kPatience, 4 * window_)) {
     best_.resize(2 * (window_ + 1) + kBlock, 0);
 }
 
 void Walk::advance(const uint8_t* text, size_t size) {
     if (from_.size() < open_ + size) from_.resize(std::max(open_ + size, 2 * from_.size()));
     uint32_t* const from = from_.data() + open_;
-    state_ = scan(model_, text, size, state_, from);
+    scan(model_, text, size, place_, from);
 
     const Group* const groups = model_.groups();
     const double* const byte_scores = model_.byte_scores();
@@ -190,7 +190,7 @@ void Walk::feed(const uint8_t* text, size_t size, std::vector<uint32_t>& out) {
 
 void Walk::finish(std::vector<uint32_t>& out) {
     emit(open_, out);
-    state_ = 0;
+    place_ = root(model_);
     best_[window_] = 0;
     last_ = 0;
     patience_ = std::max(kPatience, 4 * window_);

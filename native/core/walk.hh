@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "model.hh"
+#include "scan.hh"
 
 namespace paribus {
 
@@ -41,7 +42,7 @@ class Walk {
     std::vector<uint32_t> from_;  // the last piece of the best path to each open position
     size_t open_ = 0;             // positions of from_ in use
     size_t decided_ = 0;          // of these, before the last start of a chunk
-    uint32_t state_ = 0;
+    Place place_;
     uint8_t last_ = 0;  // the byte before
     size_t patience_;   // open bytes before a search for a settled prefix
 };

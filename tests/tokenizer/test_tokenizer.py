@@ -34,6 +34,7 @@ def twin(tokenizer: Tokenizer) -> Reference:
     return Reference(tokenizer.pieces, tokenizer.vocabulary.scores.tolist())
 
 
+@settings(deadline=None)
 @given(some_bytes)
 @example(b"")
 @example(b"\n")
@@ -62,6 +63,7 @@ def test_native_is_the_twin_on_any_vocabulary(data: st.DataObject) -> None:
         assert own.sample(text, alpha, seed=5, document=3).tolist() == reference.sample(text, alpha, 5, 3)
 
 
+@settings(deadline=None)
 @given(some_bytes, st.sampled_from([0.0, 0.1, 1.0, 5.0]), st.integers(0, 2**64 - 1))
 def test_samples_are_the_twins(mixed: Tokenizer, data: bytes, alpha: float, seed: int) -> None:
     drawn = mixed.sample(data, alpha, seed)
@@ -125,6 +127,7 @@ def test_threads_change_nothing(mixed: Tokenizer, make_texts: MakeTexts) -> None
     assert mixed.encode_batch([]) == []
 
 
+@settings(deadline=None)
 @given(st.lists(some_bytes, max_size=12))
 def test_a_stream_gives_the_same_tokens(mixed: Tokenizer, parts: list[bytes]) -> None:
     encoder = mixed.encoder()
@@ -155,6 +158,7 @@ def test_long_runs(mixed: Tokenizer, line: bytes) -> None:
     assert ids.tolist() == twin(mixed).encode(data)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=50), st.integers(1, 5))
 def test_a_decoder_gives_whole_characters(mixed: Tokenizer, text: str, step: int) -> None:
     if any("\ud800" <= letter <= "\udfff" for letter in text):

@@ -69,7 +69,7 @@ def test_foreign_and_future_files(small: Tokenizer, tmp_path: Path) -> None:
         load(tmp_path / "future.bp")
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)
 @given(st.data())
 def test_a_changed_byte_is_found(small: Tokenizer, data: st.DataObject) -> None:
     whole = bytearray(small._model.to_bytes())

@@ -42,6 +42,8 @@ def to_ids(ids: Iterable[int] | npt.NDArray[np.integer]) -> npt.NDArray[np.uint3
 def decode(model: _native.Model, ids: Iterable[int] | npt.NDArray[np.integer]) -> bytes:
     """The pieces joined; special tokens stand for no bytes. Raises ConfigError for unknown ids."""
     try:
+        if isinstance(ids, np.ndarray) and ids.dtype == np.uint32 and ids.ndim == 1:
+            return model.decode(ids)
         return model.decode(to_ids(ids))
     except IndexError as error:
         raise ConfigError(f"{error}: these are the ids of another tokenizer") from error

@@ -114,18 +114,23 @@ def silent_changes(old: dict[str, Any], new: dict[str, Any]) -> dict[str, str]:
 
 
 def main(named: list[str]) -> int:
-    new = now()
-    silent = silent_changes(recorded(), new)
+    """Record all but the silent changes that nobody named; 1 when some are left, 2 for a name that is none of them."""
+    old, new = recorded(), now()
+    silent = silent_changes(old, new)
     for word in set(named) - silent.keys():
         print(f"{word}: no silent change of that name")  # noqa: T201
         return 2
-    unnamed = [text for name, text in silent.items() if name not in named]
-    if unnamed:
-        print("\n".join(unnamed))  # noqa: T201
-        print("or, if no result changes, name what you bless: python tests/bless.py NAME ...")  # noqa: T201
-        return 1
+    unnamed = {word: text for word, text in silent.items() if word not in named}
+    for name in new["parts"]:
+        if name.split(" ")[0] in unnamed and name in old["parts"]:
+            new["parts"][name] = old["parts"][name]
+    if ENGINE in unnamed:
+        new[ENGINE] = old[ENGINE]
     RECORD.write_text(json.dumps(new, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    return 0
+    if unnamed:
+        print("\n".join(unnamed.values()))  # noqa: T201
+        print("or, if no result changes, name what you bless: python tests/bless.py NAME ...")  # noqa: T201
+    return 1 if unnamed else 0
 
 
 if __name__ == "__main__":

@@ -80,6 +80,13 @@ def test_a_full_disk_leaves_the_old_file(tmp_path):
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
 
 
+def test_a_name_that_is_taken_by_a_folder(tmp_path):
+    (tmp_path / "x").mkdir()
+    with pytest.raises(IsADirectoryError):
+        save_whole({"x": torch.ones(10)}, tmp_path / "x")
+    assert [one.name for one in tmp_path.iterdir()] == ["x"]
+
+
 def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("x", encoding="utf-8")
     with pytest.raises(OSError, match="file"):

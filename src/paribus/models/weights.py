@@ -19,8 +19,7 @@ def save_whole(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] 
         with open(partial, "rb") as file:
             os.fsync(file.fileno())
         os.replace(partial, path)
-    except SafetensorError as error:
-        partial.unlink(missing_ok=True)
+    except SafetensorError as error:  # it removes what it wrote
         raise OSError(None, str(error), str(path)) from error
     except OSError:
         partial.unlink(missing_ok=True)

@@ -63,8 +63,19 @@ def test_the_published_orders():
     assert convert(weight, 1, HalfSplit(), Interleaved()).flatten().tolist() == [0, 4, 1, 5, 2, 6, 3, 7]
 
 
-@every
-@pytest.mark.parametrize("other", EXAMPLES, ids=str)
+class Shuffled(Pairing):
+    """A third layout, so that neither end of a conversion need be the half-split one."""
+
+    def rotate(self, x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor) -> torch.Tensor:
+        order = self.half_split_order(x.shape[-1])
+        return HalfSplit().rotate(x[..., order], cos, sin)[..., torch.tensor(order).argsort()]
+
+    def half_split_order(self, head_dim: int) -> list[int]:
+        return sorted(range(head_dim), key=lambda i: (7 * i + 3) % (head_dim + 1))
+
+
+@pytest.mark.parametrize("pairing", [*EXAMPLES, Shuffled()], ids=str)
+@pytest.mark.parametrize("other", [*EXAMPLES, Shuffled()], ids=str)
 @pytest.mark.parametrize("n_heads", [1, 3])
 def test_converted_weights_give_equal_scores(pairing, other, n_heads):
     head_dim, width = 10, 7

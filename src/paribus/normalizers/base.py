@@ -4,7 +4,7 @@ A row whose keys are all masked gives all zeros (attention then returns the zero
 scores give NaN weights, so that a run that diverged is seen as such; `strict` raises instead.
 
 A member with a regulariser Omega maximises <p, s> - Omega(p) over its weights p; `negentropy` is that Omega, zero at
-one-hot weights, and makes the Fenchel-Young loss of the member (losses/fenchel_young.py).
+one-hot weights, `conjugate` the maximum, and they make the Fenchel-Young loss of the member (losses/fenchel_young.py).
 """
 
 from abc import ABC, abstractmethod
@@ -36,6 +36,11 @@ class Normalizer(Part, ABC):
             f"{part_name(type(self))} maximises no <p, s> - Omega(p) and so has no Fenchel-Young loss: "
             "use SurrogateLoss, whose gradient is p - y for any normalizer"
         )
+
+    def conjugate(self, scores: Tensor, weights: Tensor) -> Tensor:
+        """Omega*(s) = max_p <p, s> - Omega(p), given the weights where it is reached; (...) for scores (..., n)."""
+        reached = (weights * scores.where(weights > 0, 0.0)).sum(-1)
+        return reached - self.negentropy(weights)
 
     def strict(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
         """The weights, or an error for what has no answer: NaN or +inf among visible scores, or a row without any."""

@@ -32,8 +32,8 @@ class ExponentialTopK(SmoothTopK):
         return torch.exp(u.clamp_max(0))
 
     def negentropy(self, weights: Tensor) -> Tensor:
-        """sum p log p / k, p = k weights."""
-        return -torch.special.entr(self.k * weights).sum(-1) / self.k
+        """sum p log p * temperature / k, p = k weights."""
+        return -torch.special.entr(self.k * weights).sum(-1) * (self.temperature / self.k)
 
 
 ExponentialTopK.examples = (ExponentialTopK(), ExponentialTopK(k=2, temperature=0.5))

@@ -5,7 +5,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from paribus.normalizers.topk.base import SmoothTopK
-from paribus.ops.subsets import subset_marginals
+from paribus.ops.subsets import log_subset_sum, subset_marginals
 
 
 class GradTopK(SmoothTopK):
@@ -17,6 +17,12 @@ class GradTopK(SmoothTopK):
 
     def spread(self, x: Tensor, k: Tensor, largest: int) -> Tensor:
         return subset_marginals(x.double(), k.long(), largest).to(x.dtype)
+
+    def conjugate(self, scores: Tensor, weights: Tensor) -> Tensor:
+        """temperature / k * log sum_{|S| = k} exp(sum_S s / temperature); its gradient is p / k."""
+        x = scores.double().flatten(0, -2) if scores.ndim > 1 else scores.double()[None]
+        log_z = log_subset_sum(x / self.temperature, self.k)
+        return (log_z * (self.temperature / self.k)).to(scores.dtype).view(scores.shape[:-1])
 
 
 GradTopK.examples = (GradTopK(), GradTopK(k=2, temperature=0.5))

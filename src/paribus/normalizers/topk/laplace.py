@@ -47,7 +47,7 @@ class LaplaceTopK(SmoothTopK):
         """sum [q log 2q - q] / k, q = min(p, 1 - p), p = k weights."""
         p = (self.k * weights).clamp_max(1)
         q = torch.minimum(p, 1 - p)
-        return (torch.special.xlogy(q, 2 * q.where(q > 0, 1.0)) - q).sum(-1) / self.k
+        return (torch.special.xlogy(q, 2 * q.where(q > 0, 1.0)) - q).sum(-1) * (self.temperature / self.k)
 
 
 LaplaceTopK.examples = (LaplaceTopK(), LaplaceTopK(k=2, temperature=0.5))

@@ -42,9 +42,9 @@ class SigmoidTopK(SmoothTopK):
         return torch.sigmoid(offsets(x, k, solve, lambda u: F.logsigmoid(u) + F.logsigmoid(-u)))
 
     def negentropy(self, weights: Tensor) -> Tensor:
-        """sum [p log p + (1 - p) log(1 - p)] / k, p = k weights."""
+        """sum [p log p + (1 - p) log(1 - p)] * temperature / k, p = k weights."""
         p = (self.k * weights).clamp_max(1)
-        return -(torch.special.entr(p) + torch.special.entr(1 - p)).sum(-1) / self.k
+        return -(torch.special.entr(p) + torch.special.entr(1 - p)).sum(-1) * (self.temperature / self.k)
 
 
 SigmoidTopK.examples = (SigmoidTopK(), SigmoidTopK(k=2, temperature=0.5))

@@ -1,0 +1,32 @@
+"""Contract of the family: (scores (..., n), target) -> the loss of every row (...), >= 0 unless a member says so.
+
+Rows whose target is IGNORED lose 0 and pass no gradient. `reductions/` turn the rows into one number.
+"""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor
+
+from paribus.core.config import Part
+from paribus.core.errors import InputError
+from paribus.data.batch import IGNORED
+
+
+class Loss(Part, ABC):
+    @abstractmethod
+    def __call__(self, scores: Tensor, target: Tensor) -> Tensor:
+        """scores (..., n); what a target is, a member says."""
+
+
+def check_index(target: Tensor, n: int, shape: torch.Size) -> None:
+    """Raise InputError unless target holds, for each row of `shape`, an index below n or IGNORED."""
+    if target.is_floating_point() or target.dtype == torch.bool or target.shape != shape:
+        raise InputError(
+            f"target {tuple(target.shape)} of {target.dtype}: expected one integer index for each row, {tuple(shape)}"
+        )
+    if bool(((target != IGNORED) & ((target < 0) | (target >= n))).any()):
+        raise InputError(
+            f"target from {target.min().item()} to {target.max().item()}: expected 0 <= target < {n}, or {IGNORED} for "
+            "rows to be ignored"
+        )

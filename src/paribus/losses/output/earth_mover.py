@@ -1,0 +1,105 @@
+"""Cross entropy joined by the cost of moving the predicted distribution onto the target token.
+
+    q = softmax(hidden head^T),   C_j = 1 - cos(e_j, e_y),   L = sum_j q_j C_j,   dL / dz_j = q_j (C_j - L)
+    loss = (1 - share) MLE + share r (L + q_y),   r = sg[MLE / (L + q_y)],   MLE = -log q_y
+
+For a one-hot target L is the earth mover's distance itself, as there is one plan only. q_y in the second term is held
+constant (the published adaptive form, which takes the target's own mass out of the predicted mean embedding): it
+keeps the ratio r finite as L -> 0, and the value of the loss equal to MLE. The gradient of L is bounded and vanishes
+where q sits on one wrong token, so the loss is for models that are trained already.
+
+The embeddings e are frozen: normalised copies, which no gradient reaches, even of a head that goes on training. Only
+C_j for the targets of a chunk is made, one product with e, neither one-hot rows nor a vocabulary x vocabulary matrix.
+"""
+
+from typing import ClassVar, NoReturn
+
+import torch
+from torch import Tensor, nn
+
+from paribus.core.config import require
+from paribus.core.errors import ConfigError, InputError
+from paribus.losses.output.base import OutputLoss, chunked, each
+
+
+class EarthMover(nn.Module):
+    """(hidden (..., d), head (vocabulary, d), target (...)) -> one number. Made by `EarthMover.Config().over(head)`."""
+
+    unit: Tensor  # (vocabulary, width), rows of norm one
+
+    class Config(OutputLoss):
+        source: ClassVar[str] = "Ren et al., EMO: Earth Mover Distance Optimization, arXiv:2310.04691"
+        buffers: ClassVar[int] = 2
+        share: float = 0.5  # of the transport term, in [0, 1]; the rest is cross entropy
+        adaptive: bool = True  # False: loss = (1 - share) MLE + share L
+
+        def check(self) -> None:
+            super().check()
+            require(0 <= self.share <= 1, f"share = {self.share}: expected 0 <= share <= 1")
+
+        def over(self, embedding: Tensor) -> "EarthMover":
+            """The loss with costs from these rows (vocabulary, width), the head before fine-tuning as a rule."""
+            return EarthMover(self, embedding)
+
+        def build(self) -> NoReturn:
+            raise ConfigError("EarthMover needs the embeddings that define its cost: use config.over(head.weight)")
+
+        def rule(self, logits: Tensor, target: Tensor) -> NoReturn:
+            self.build()
+
+    def __init__(self, config: Config, embedding: Tensor) -> None:
+        super().__init__()
+        self.config = config
+        rows = embedding.detach().double()
+        norms = rows.norm(dim=-1, keepdim=True)
+        if rows.ndim != 2 or not bool(norms.isfinite().all()) or not bool((norms > 0).all()):
+            raise InputError(
+                f"embedding {tuple(embedding.shape)}: expected (vocabulary, width) with finite rows, none of them "
+                "zero, as a cosine needs a direction"
+            )
+        kept = embedding.dtype if embedding.dtype == torch.float64 else torch.float32
+        self.register_buffer("unit", (rows / norms).to(kept))
+
+    def forward(self, hidden: Tensor, head: Tensor, target: Tensor) -> Tensor:
+        self._check(head)
+        return chunked(self.config, self.rule, hidden, head, target)
+
+    def each(self, hidden: Tensor, head: Tensor, target: Tensor) -> Tensor:
+        """The loss of every token, 0 where ignored; without gradient."""
+        self._check(head)
+        return each(self.config, self.rule, hidden, head, target)
+
+    def cost(self, hidden: Tensor, head: Tensor, target: Tensor) -> Tensor:
+        """L alone for every token, in [0, 2], 0 where ignored; without gradient."""
+        self._check(head)
+        return each(self.config, lambda z, y: self._cost(torch.softmax(z, -1), y), hidden, head, target)
+
+    def _check(self, head: Tensor) -> None:
+        if head.shape[0] != self.unit.shape[0]:
+            raise InputError(
+                f"head of {head.shape[0]} tokens, costs of {self.unit.shape[0]}: make the loss over this vocabulary"
+            )
+
+    def _cost(self, q: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """L (chunk,) and the cosines with the target (chunk, vocabulary)."""
+        cosine = self.unit[target] @ self.unit.T
+        return 1 - torch.linalg.vecdot(q.to(cosine.dtype), cosine), cosine
+
+    def rule(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        index, share = target[:, None], self.config.share
+        logits -= logits.amax(-1, keepdim=True)
+        at_target = logits.gather(-1, index)
+        total = logits.exp_().sum(-1, keepdim=True)
+        q = logits.div_(total)
+        mle = (total.log() - at_target)[:, 0]
+        cost, cosine = self._cost(q, target)
+        losses, ratio = (1 - share) * mle + share * cost, torch.ones_like(mle)
+        if self.config.adaptive:
+            losses, ratio = mle, mle / (cost + q.gather(-1, index)[:, 0] + 1e-10)
+        # q [(1 - share) + share r (1 - cos - L)] - (1 - share) onehot, in the buffer of the cosines.
+        pull = (share * ratio)[:, None]
+        grad = cosine.neg_().add_(1 - cost[:, None]).mul_(pull).add_(1 - share).mul_(q)
+        return losses, grad.scatter_add_(-1, index, torch.full_like(at_target, share - 1).to(grad.dtype))
+
+
+EarthMover.Config.examples = (EarthMover.Config(), EarthMover.Config(chunk=3, share=0.3, adaptive=False))

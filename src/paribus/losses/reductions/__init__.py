@@ -1,0 +1,1 @@
+"""How the losses of tokens become one number."""

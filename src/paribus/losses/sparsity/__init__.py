@@ -1,0 +1,1 @@
+"""Measures of sparsity as differentiable functions of tensors, to be minimised or maximised."""

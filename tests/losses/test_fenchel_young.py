@@ -1,0 +1,136 @@
+"""L >= 0, 0 where p = y, gradient p - y, convex; known members by their own formulas; the package `entmax`."""
+
+import pytest
+import torch
+from torch.autograd import gradcheck, gradgradcheck
+from torch.nn import functional as F
+
+from paribus.core.discovery import members
+from paribus.core.errors import ConfigError, InputError
+from paribus.losses.fenchel_young import FenchelYoung
+from paribus.losses.surrogate import SurrogateLoss
+from paribus.normalizers.alpha_entmax import AlphaEntmax
+from paribus.normalizers.base import Normalizer
+from paribus.normalizers.entmax15 import Entmax15
+from paribus.normalizers.gaussian_max import GaussianMax
+from paribus.normalizers.gumbel_max import GumbelMax
+from paribus.normalizers.margin_softmax import MarginSoftmax
+from paribus.normalizers.softmax import Softmax
+from paribus.normalizers.sparse_softmax import SparseSoftmax
+from paribus.normalizers.sparsemax import Sparsemax
+from paribus.normalizers.topk.base import SmoothTopK
+from paribus.normalizers.topk.gradient import GradTopK
+from paribus.normalizers.topk.laplace import LaplaceTopK
+
+ONE_HOT = [
+    Softmax(), Sparsemax(), Entmax15(), AlphaEntmax(alpha=1.25), GumbelMax(scale=0.5), MarginSoftmax(scale=3.0),
+    SparseSoftmax(k=3),
+]  # fmt: skip
+TOP_K = [example for cls in members(Normalizer) if issubclass(cls, SmoothTopK) for example in cls.examples]
+
+
+def numbers(*shape, seed=0, sigma=1.0):
+    return sigma * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("normalizer", ONE_HOT, ids=str)
+def test_laws(normalizer):
+    loss = FenchelYoung(normalizer=normalizer)
+    scores, target = numbers(6, 7, sigma=2.0).requires_grad_(), torch.tensor([0, 6, 3, 3, 1, 5])
+    value = loss(scores, target)
+    assert (value >= 0).all()
+    (grad,) = torch.autograd.grad(value.sum(), scores)
+    torch.testing.assert_close(grad, normalizer(scores).detach() - F.one_hot(target, 7))
+    if not isinstance(normalizer, SparseSoftmax):  # its top k changes under a step only where it is not differentiable
+        assert gradcheck(lambda s: loss(s, target), scores)
+        assert gradgradcheck(lambda s: loss(s, target), scores, atol=1e-4)
+        other = numbers(6, 7, seed=3, sigma=2.0)
+        middle = loss((scores + other) / 2, target)
+        assert (middle <= (value + loss(other, target)) / 2 + 1e-12).all()
+    settled = loss(100.0 * F.one_hot(target, 7).double(), target)
+    torch.testing.assert_close(settled, torch.zeros_like(settled), rtol=0, atol=1e-12)
+    own = normalizer(scores).detach()
+    torch.testing.assert_close(loss(scores, own), torch.zeros(6, dtype=torch.float64), rtol=0, atol=1e-10)
+
+
+def test_known_formulas():
+    scores, target = numbers(5, 9, sigma=2.0), torch.tensor([0, 8, 3, 3, 1])
+    torch.testing.assert_close(
+        FenchelYoung(normalizer=Softmax())(scores, target), F.cross_entropy(scores, target, reduction="none")
+    )
+    # Sparsemax: 1/2 - s_y + sum over the support of (s^2 - tau^2) / 2.
+    p = Sparsemax()(scores)
+    inside = p > 0
+    tau = ((scores * inside).sum(-1) - 1) / inside.sum(-1)
+    printed = 0.5 - scores.gather(-1, target[:, None])[:, 0] + 0.5 * ((scores**2 - tau[:, None] ** 2) * inside).sum(-1)
+    torch.testing.assert_close(FenchelYoung()(scores, target), printed)
+    # Sparse softmax: log sum over the k largest - s_y, also for a target that is not among them.
+    expected = scores.topk(3).values.logsumexp(-1) - scores.gather(-1, target[:, None])[:, 0]
+    torch.testing.assert_close(FenchelYoung(normalizer=SparseSoftmax(k=3))(scores, target), expected.clamp_min(0))
+
+
+def test_the_package_agrees():
+    package = pytest.importorskip("entmax")
+    scores, target = numbers(5, 9, sigma=2.0), torch.tensor([0, 8, 3, 3, 1])
+    torch.testing.assert_close(FenchelYoung()(scores, target), package.sparsemax_loss(scores, target))
+    torch.testing.assert_close(
+        FenchelYoung(normalizer=Entmax15())(scores, target), package.entmax15_loss(scores, target)
+    )
+    torch.testing.assert_close(
+        FenchelYoung(normalizer=AlphaEntmax(alpha=1.3))(scores, target),
+        package.entmax_bisect_loss(scores, target, alpha=1.3),
+    )
+
+
+def test_the_margin_at_which_a_sparse_loss_is_zero():
+    """1 / (alpha - 1)."""
+    for normalizer, lead in ((Sparsemax(), 1.0), (Entmax15(), 2.0), (AlphaEntmax(alpha=1.25), 4.0)):
+        loss = FenchelYoung(normalizer=normalizer)
+        target = torch.tensor(0)
+        assert loss(torch.tensor([lead + 1e-6, 0.0, 0.0], dtype=torch.float64), target) < 1e-12
+        assert loss(torch.tensor([lead - 0.1, 0.0, 0.0], dtype=torch.float64), target) > 1e-9
+
+
+@pytest.mark.parametrize("normalizer", TOP_K, ids=str)
+def test_sets_as_targets_of_smooth_top_k(normalizer):
+    loss = FenchelYoung(normalizer=normalizer)
+    scores = numbers(4, 12, sigma=2.0).requires_grad_()
+    wanted = torch.zeros(4, 12, dtype=torch.float64).scatter_(
+        -1, numbers(4, 12, seed=1).topk(normalizer.k).indices, 1.0
+    )
+    if isinstance(normalizer, GradTopK):
+        with pytest.raises(ConfigError, match="SurrogateLoss"):
+            loss(scores, wanted / normalizer.k)
+        value = normalizer.conjugate(scores, normalizer(scores)) - (scores * wanted).sum(-1) / normalizer.k
+        (grad,) = torch.autograd.grad(value.sum(), scores)
+        torch.testing.assert_close(grad, (normalizer(scores) - wanted / normalizer.k).detach())
+        return
+    value = loss(scores, wanted / normalizer.k)
+    assert (value >= 0).all()
+    assert gradcheck(lambda s: loss(s, wanted / normalizer.k), scores)
+    settled = loss(scores.detach() + 200 * wanted, wanted / normalizer.k)
+    torch.testing.assert_close(settled, torch.zeros_like(settled), rtol=0, atol=1e-9)
+    with pytest.raises(InputError, match="never gives one-hot"):
+        loss(scores, torch.zeros(4, dtype=torch.int64))
+
+
+def test_normalizers_that_maximise_nothing():
+    with pytest.raises(ConfigError, match="use SurrogateLoss"):
+        FenchelYoung(normalizer=GaussianMax())(numbers(2, 3), torch.tensor([0, 1]))
+
+
+def test_targets_that_are_no_distribution():
+    for wrong in (torch.full((2, 3), 0.5), torch.tensor([[1.5, -0.5, 0.0]] * 2), torch.ones(2, 1)):
+        with pytest.raises(InputError, match="sum 1"):
+            FenchelYoung(normalizer=LaplaceTopK(k=1))(numbers(2, 3), wrong.double())
+
+
+def test_the_surrogate_has_the_gradient_and_the_printed_one_has_not():
+    scores, target = numbers(4, 5).requires_grad_(), torch.tensor([0, 1, 2, 3])
+    for normalizer in (Softmax(), Sparsemax()):
+        (grad,) = torch.autograd.grad(SurrogateLoss(normalizer=normalizer)(scores, target).sum(), scores)
+        expected = (normalizer(scores) - F.one_hot(target, 5)).detach()
+        torch.testing.assert_close(grad, expected)
+        printed = ((normalizer(scores) - F.one_hot(target, 5)) * scores.detach()).sum()
+        (other,) = torch.autograd.grad(printed, scores)
+        assert (other - expected).abs().max() > 0.1

@@ -44,6 +44,8 @@ def test_the_traceable_form_agrees(shape: tuple[int, int], beta: float) -> None:
         x = numbers(*shape, seed=3, sigma=sigma)
         torch.testing.assert_close(dense_weights(x, beta), entmax(x, beta), rtol=0, atol=1e-10)
         torch.testing.assert_close(dense_weights(x.float(), beta), entmax(x.float(), beta), rtol=0, atol=2e-6)
+    clustered = torch.cat([numbers(2, 500, sigma=1e-6), numbers(2, 500, sigma=1e-3, seed=1) - 0.5], dim=-1)
+    torch.testing.assert_close(dense_weights(clustered, beta), entmax(clustered, beta), rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("beta", [1.0, 0.5])

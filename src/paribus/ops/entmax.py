@@ -68,9 +68,8 @@ def dense_weights(x: Tensor, beta: Beta) -> Tensor:
     depth = top - x
     low = torch.zeros_like(top)
     high = low + (1 - n**-beta) / beta
-    steps = 55 if x.dtype == torch.float64 else 28
-    c, _ = bisect(lambda at: curve(depth, at, beta)[0].sum(-1, keepdim=True) - 1, low, high, steps)
-    for _ in range(2):
+    c, _ = bisect(lambda at: curve(depth, at, beta)[0].sum(-1, keepdim=True) - 1, low, high, 18)
+    for _ in range(5):
         c = c + newton_step(*curve(depth, c, beta), beta)
     p, _ = curve(depth, c, beta)
     total = p.sum(-1, keepdim=True)

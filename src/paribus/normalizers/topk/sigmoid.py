@@ -28,7 +28,11 @@ def solve(x: Tensor, k: Tensor) -> Tensor:
         return excess, -(small * (1 - small)).sum(-1, keepdim=True)
 
     if torch.compiler.is_compiling():
-        return bisect(lambda t: excess_and_slope(t)[0], low, high, 64)[0]
+        t, _ = bisect(lambda t: excess_and_slope(t)[0], low, high, 28)
+        for _ in range(3):
+            excess, slope = excess_and_slope(t)
+            t = t - excess / slope.where(slope < 0, -1.0)
+        return t
     return bracketed_newton(excess_and_slope, low, high)
 
 

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from paribus.cli import check, claims, compare, evaluate, generate, new, theory, tokenizer, train
+from paribus.cli import check, claims, compare, evaluate, generate, new, theory, tokenizer, train, verify
 
 app = typer.Typer(
     name="paribus",
@@ -23,6 +23,7 @@ for command in (
     train.train,
     evaluate.evaluate,
     generate.generate,
+    verify.verify,
 ):
     app.command()(command)
 app.add_typer(theory.app, name="theory")

@@ -1,7 +1,7 @@
 """What a run came to, gathered from its files: the one thing that verdict.json and the report are written from."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,7 @@ class Record:
     noise: Mapping[str, Paired]  # prediction id -> A/A differences; empty where none are needed
     verdict: Verdict
     measured: Mapping[str, Any]  # time, cost, machine: all that is not bit-reproducible
+    twins: Mapping[int, Computed] = field(default_factory=dict)  # seed -> metrics of the control's A/A twin
 
     def verdict_json(self) -> dict[str, Any]:
         """The contents of verdict.json, schema paribus.verdict/1."""
@@ -87,7 +88,7 @@ class Record:
                     "status": computed.result["status"],
                     "metrics": computed.result["metrics"],
                 }
-                for computed in (*self.trained.values(), *self.read.values())
+                for computed in (*self.trained.values(), *self.read.values(), *self.twins.values())
             ],
             "measured": dict(self.measured),
         }

@@ -77,6 +77,7 @@ class Run:
             noise=noise,
             verdict=verdict,
             measured=self._measured(began),
+            twins=twins,
         )
 
     def _search(self, arms: Sequence[str], rates: dict[str, float]) -> list[Tried]:

@@ -1,0 +1,94 @@
+"""Recompute a verdict from the raw cells of its run, with the rules as they are now.
+
+Nothing is trained and no claim is imported: the plan, the cells and verdict.json are read as files. A cell's digest
+must be that of its description, its metrics those that verdict.json lists, and the rules must give the same entries.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from paribus.core.config import digest, from_dict
+from paribus.core.errors import RunFolderError
+from paribus.evaluation.base import Metric
+from paribus.lab.folder import CELLS, PLAN, RESULT, read_json
+from paribus.lab.plan import SMOKE
+from paribus.lab.predictions import Prediction
+from paribus.lab.statistics import Paired
+from paribus.lab.verdict import Measure, judge, pair
+
+CURE = "copy it again from where it was made, or run the claim again"
+
+
+def verify(path: Path) -> list[str]:
+    """What does not agree, in sentences; an empty list is a verified verdict. path: verdict.json in its run folder."""
+    if not path.is_file():
+        raise RunFolderError(f"there is no file {path}: give the verdict.json of a run folder")
+    kept, folder = read_json(path, CURE), path.parent
+    if not isinstance(kept, dict) or kept.get("schema") != "paribus.verdict/1":
+        raise RunFolderError(f"{path} is no verdict of schema paribus.verdict/1")
+    if not (folder / PLAN).is_file():
+        raise RunFolderError(f"{folder} has no {PLAN}: a verdict is verified where its cells lie, in its run folder")
+    plan = read_json(folder / PLAN, CURE)
+    problems = [] if digest(plan) == kept["plan"] else [f"{PLAN} is not the plan that the verdict names"]
+    results: dict[str, Any] = {}
+    twins: dict[str, Any] = {}
+    for cell in kept["cells"]:
+        problems += _disagreements(folder / CELLS / cell["digest"], cell)
+        if cell["kind"] == "train":
+            continue
+        side = twins if cell["phase"] == "aa" else results
+        side.setdefault(cell["arm"], {})[cell["replicate"]] = cell["metrics"]
+    return problems + _rejudged(kept, plan, results, twins)
+
+
+def _disagreements(folder: Path, cell: Mapping[str, Any]) -> list[str]:
+    """Where the files of a cell say something else than the verdict."""
+    if not (folder / RESULT).is_file():
+        return [f"the cell {cell['digest']} of arm {cell['arm']!r}, seed {cell['replicate']}, has no {RESULT}"]
+    described, result = read_json(folder / "cell.json", CURE), read_json(folder / RESULT, CURE)
+    found = []
+    if digest(described)[:32] != cell["digest"]:
+        found.append(f"{folder / 'cell.json'} is not what its digest was made of")
+    if result["metrics"] != cell["metrics"] or result["status"] != cell["status"]:
+        found.append(f"{folder / RESULT} has other metrics than the verdict lists")
+    return found
+
+
+def _rejudged(
+    kept: Mapping[str, Any], plan: Mapping[str, Any], results: Mapping[str, Any], twins: Mapping[str, Any]
+) -> list[str]:
+    """Where the rules, applied to the listed metrics, say something else."""
+    predictions = [from_dict(Prediction, one) for one in plan["predicts"]]
+    measures = measures_of(plan["task"])
+    noise = {}
+    for prediction in predictions:
+        if any(one["id"] == prediction.id for one in kept["aa"]):
+            (control,) = twins
+            differences = {control: results[control], "twin": twins[control]}
+            twin = _against(prediction, "twin", control)
+            noise[prediction.id] = Paired(pair(twin, differences, measures).values)
+    verdict = judge(predictions, plan["primary"], results, measures, noise, smoke=plan["profile"] == SMOKE)
+    found = []
+    if verdict.word != kept["verdict"]:
+        found.append(f"the rules give {verdict.word!r}, the verdict says {kept['verdict']!r}")
+    for ours, theirs in zip(verdict.entries(), kept["predictions"], strict=True):
+        odd = [key for key in ours if ours[key] != theirs.get(key)]
+        if odd:
+            found.append(f"prediction {ours['id']!r}: {', '.join(odd)} cannot be recomputed from the cells")
+    return found
+
+
+def _against(prediction: Prediction, arm: str, than: str) -> Prediction:
+    """The same comparison between two other arms."""
+    changes: dict[str, Any] = {"arm": arm, "than": than}
+    return replace(prediction, **changes)
+
+
+def measures_of(task: Mapping[str, Any]) -> dict[str, Measure]:
+    """Unit and direction of every metric, from the task of a plan."""
+    if task["part"] == "Measured":
+        return {name: Measure(unit, name in task["lower_is_better"]) for name, unit in task["units"].items()}
+    metric = from_dict(Metric, task["metric"])
+    return {name: Measure(metric.unit(name), metric.lower_is_better(name)) for name in metric.names()}

@@ -29,6 +29,9 @@ NO_SOURCE = {
     "Text": "a corpus and a tokenizer, which have their own",
     "Bytes": "the bytes themselves",
     "Folder": "whatever the user's files are",
+    "TokenMean": "an average",
+    "SequenceMean": "an average",
+    "SequenceSum": "an average",
     "Recipe": "an optimizer and a schedule, which have their own",
     "Settings": "the numbers of a trained tokenizer, which has its own",
     "Trained": "a form of the laboratory",
@@ -48,7 +51,7 @@ NO_EXAMPLES = {
 
 
 def parts() -> list[type[Part]]:
-    """Every concrete part of the package."""
+    """Every concrete part of the package, but for what the command line notes down of its own jobs."""
     for info in pkgutil.walk_packages(paribus.__path__, "paribus."):
         importlib.import_module(info.name)
 

@@ -58,9 +58,8 @@ def parts() -> list[type[Part]]:
     def below(cls: type[Part]) -> set[type[Part]]:
         return {cls}.union(*map(below, cls.__subclasses__()))
 
-    found = {
-        cls for cls in below(Part) - {Part} if not inspect.isabstract(cls) and cls.__module__.startswith("paribus.")
-    }
+    rooms = tuple(f"paribus.{room}." for room in ROOMS if room != "cli")
+    found = {cls for cls in below(Part) - {Part} if not inspect.isabstract(cls) and cls.__module__.startswith(rooms)}
     return sorted(found, key=lambda cls: (cls.__module__, part_name(cls)))
 
 

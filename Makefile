@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: install demo test lint clean
+.PHONY: install demo test test-cluster lint clean
 
 install: .venv/installed
 
@@ -26,6 +26,11 @@ lint: install
 
 test: lint
 	$(BIN)/python -m pytest -n 2
+
+# Ray is large: only this target brings it.
+test-cluster: install
+	$(BIN)/python -m pip install --quiet --editable ".[ray]"
+	$(BIN)/python -m pytest tests/lab/executors
 
 clean:
 	rm -rf .venv build paribus-runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -146,7 +146,7 @@ def child(options: argparse.Namespace) -> None:
 
 def measure(subject: str, dtype: str, mode: str, options: argparse.Namespace) -> dict[str, float]:
     """Start the processes of a mode, let them go together, add up their speeds."""
-    from paribus.lab.executors.local import KEEP_MEMORY
+    from paribus.lab.executors.base import KEEP_MEMORY
 
     processes, threads = MODES[mode]
     command = [sys.executable, __file__, "--child", subject, "--dtype", dtype, "--threads", str(threads)]

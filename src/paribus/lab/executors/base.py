@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from paribus.core.errors import CellFailed, InputError, ParibusError
 from paribus.lab.cell import Cell
 
 
@@ -36,3 +37,38 @@ class Executor(ABC):
     @abstractmethod
     def close(self) -> None:
         """Stop at once; unfinished cells are left as they are."""
+
+
+def request(cell: Cell, rates: Mapping[str, float]) -> dict[str, Any]:
+    """The message that asks a worker for a cell: all that it needs to build the cell from the claim itself."""
+    wanted = {"cell": cell.digest, "arm": cell.arm, "phase": cell.phase, "learning_rate": cell.learning_rate}
+    return {**wanted, "rates": dict(rates)}
+
+
+def spell(cell: Cell) -> str:
+    """A cell in words, for messages."""
+    rate = "" if cell.learning_rate is None else f", learning rate {cell.learning_rate:g}"
+    verb = {"train": "training", "read": "reading", "measure": "measuring"}[cell.kind]
+    return f"{verb} arm {cell.arm!r}, seed {cell.replicate}{rate}"
+
+
+def failure(message: Mapping[str, Any], cell: Cell | None) -> ParibusError:
+    """The error that a worker told of, with the cell that it was at work on."""
+    where = "" if cell is None else f"{spell(cell)}: "
+    kind: type[ParibusError] = InputError if message["exit_code"] == InputError.exit_code else CellFailed
+    return kind(where + message["error"])
+
+
+# glibc gives large blocks back to the system after each use and pays for them again in page faults: keeping them
+# halves the time of a long reading. Other C libraries ignore these names.
+KEEP_MEMORY = {
+    "MALLOC_MMAP_THRESHOLD_": str(2**30),
+    "MALLOC_TRIM_THRESHOLD_": str(2**30),
+    "MALLOC_TOP_PAD_": str(2**26),
+}
+
+
+def thread_variables(settings: Mapping[str, Any]) -> dict[str, str]:
+    """The environment variables that a worker on any machine starts with."""
+    threads = str(settings["threads"])
+    return {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **KEEP_MEMORY}

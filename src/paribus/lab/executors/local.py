@@ -16,9 +16,9 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-from paribus.core.errors import CellFailed, ConfigError, InputError, ParibusError
+from paribus.core.errors import CellFailed, ConfigError
 from paribus.lab.cell import Cell
-from paribus.lab.executors.base import Executor, Finished, Progress
+from paribus.lab.executors.base import Executor, Finished, Progress, failure, request, spell, thread_variables
 
 
 class LocalExecutor(Executor):
@@ -54,7 +54,7 @@ class LocalExecutor(Executor):
             if message is None:
                 raise self._death(worker, busy.get(worker))
             if "error" in message:
-                raise self._failure(message, None if message["cell"] is None else busy[worker])
+                raise failure(message, None if message["cell"] is None else busy[worker])
             cell = busy[worker]
             if "result" in message:
                 del busy[worker]
@@ -68,14 +68,9 @@ class LocalExecutor(Executor):
             worker.stop()
         self.workers.clear()
 
-    def _failure(self, message: dict[str, Any], cell: Cell | None) -> ParibusError:
-        where = "" if cell is None else f"{_spell(cell)}: "
-        kind: type[ParibusError] = InputError if message["exit_code"] == InputError.exit_code else CellFailed
-        return kind(where + message["error"])
-
-    def _death(self, worker: "_Process", cell: Cell | None) -> ParibusError:
+    def _death(self, worker: "_Process", cell: Cell | None) -> CellFailed:
         code = worker.process.wait()
-        doing = "before its first cell" if cell is None else f"while it worked on {_spell(cell)}"
+        doing = "before its first cell" if cell is None else f"while it worked on {spell(cell)}"
         kept = "finished cells are kept, and the same command goes on from them"
         if code == -signal.SIGKILL:
             return CellFailed(
@@ -87,31 +82,9 @@ class LocalExecutor(Executor):
         return CellFailed(f"a worker ended with code {code} {doing}; {kept}. Its last words:\n{last}")
 
 
-def _spell(cell: Cell) -> str:
-    rate = "" if cell.learning_rate is None else f", learning rate {cell.learning_rate:g}"
-    verb = {"train": "training", "read": "reading", "measure": "measuring"}[cell.kind]
-    return f"{verb} arm {cell.arm!r}, seed {cell.replicate}{rate}"
-
-
-def request(cell: Cell, rates: Mapping[str, float]) -> dict[str, Any]:
-    """The message that asks a worker for a cell: all that it needs to build the cell from the claim itself."""
-    wanted = {"cell": cell.digest, "arm": cell.arm, "phase": cell.phase, "learning_rate": cell.learning_rate}
-    return {**wanted, "rates": dict(rates)}
-
-
-# glibc gives large blocks back to the system after each use and pays for them again in page faults: keeping them
-# halves the time of a long reading. Other C libraries ignore these names.
-KEEP_MEMORY = {
-    "MALLOC_MMAP_THRESHOLD_": str(2**30),
-    "MALLOC_TRIM_THRESHOLD_": str(2**30),
-    "MALLOC_TOP_PAD_": str(2**26),
-}
-
-
 def own_variables(settings: Mapping[str, Any], number: int) -> dict[str, str]:
-    """The environment variables of worker `number`: its threads, and the one GPU that it sees."""
-    threads = str(settings["threads"])
-    variables = {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, **KEEP_MEMORY}
+    """The environment variables of worker `number` on this machine: its threads, and the one GPU that it sees."""
+    variables = thread_variables(settings)
     if settings["device"] == "cuda":
         given = os.environ.get("CUDA_VISIBLE_DEVICES")
         gpus = given.split(",") if given else [str(i) for i in range(settings["gpus"])]

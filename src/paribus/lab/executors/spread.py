@@ -1,0 +1,116 @@
+"""A grid on more than one machine: at most `jobs` cells at once, each sent out when what it needs is finished.
+
+The driver decides everything; a cluster only carries JSON requests to its machines and answers back. A worker that is
+lost (killed, preempted, a dead node) is tried again, and its training goes on from its last checkpoint. The run folder
+must be on a file system that all machines share: results, weights and progress are read there.
+"""
+
+import json
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from paribus.core.errors import CellFailed, InputError
+from paribus.lab.cell import Cell
+from paribus.lab.events import read_lines
+from paribus.lab.executors.base import Executor, Finished, Progress, failure, request, spell
+from paribus.lab.folder import CELLS, EVENTS, RESULT, read_json
+from paribus.lab.remote import appears
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What became of a request that has no answer and will have none."""
+
+    why: str
+
+
+class Cluster(ABC):
+    """Machines that run `paribus.lab.remote.answer_to` on requests."""
+
+    @abstractmethod
+    def send(self, text: str) -> Hashable:
+        """Hand a request over, without waiting; the ticket by which `ended` will know it."""
+
+    @abstractmethod
+    def ended(self) -> Sequence[tuple[Hashable, str | Lost]]:
+        """The tickets that have ended since the last call, each once; waits some seconds for one, then gives none."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Cancel whatever has not ended."""
+
+
+class SpreadExecutor(Executor):
+    """Keeps `jobs` cells at work on a cluster."""
+
+    tries: ClassVar[int] = 3  # of one cell, before a lost worker is an error
+
+    def __init__(self, cluster: Cluster, jobs: int, settings: Mapping[str, Any]) -> None:
+        self.cluster, self.jobs, self.settings = cluster, jobs, dict(settings)
+        self.cells = Path(self.settings["folder"]) / CELLS
+        self.lost: Counter[str] = Counter()
+
+    def run(self, cells: Sequence[Cell], rates: Mapping[str, float]) -> Iterator[Progress | Finished]:
+        waiting = list(cells)
+        unfinished = {cell.digest for cell in cells}
+        at_work: dict[Hashable, Cell] = {}
+        told: dict[str, int] = {}
+        while waiting or at_work:
+            ready = [cell for cell in waiting if cell.weights is None or cell.weights.digest not in unfinished]
+            for cell in ready[: self.jobs - len(at_work)]:
+                waiting.remove(cell)
+                at_work[self.cluster.send(self._request(cell, rates))] = cell
+            for ticket, answer in self.cluster.ended():
+                cell = at_work.pop(ticket)
+                result = self._lost(cell, answer) if isinstance(answer, Lost) else self._result(cell, answer)
+                if result is None:
+                    waiting.insert(0, cell)
+                    continue
+                unfinished.remove(cell.digest)
+                yield Finished(cell, result)
+            for cell in at_work.values():
+                if cell.kind == "train" and (done := self._steps(cell)) > told.get(cell.digest, 0):
+                    told[cell.digest] = done
+                    yield Progress(cell, done, cell.steps or done)
+
+    def close(self) -> None:
+        self.cluster.close()
+
+    def _request(self, cell: Cell, rates: Mapping[str, float]) -> str:
+        needs = None if cell.weights is None else cell.weights.digest
+        further = {"settings": self.settings, "environment": asdict(cell.environment), "needs": needs}
+        return json.dumps({**request(cell, rates), **further})
+
+    def _result(self, cell: Cell, answer: str) -> dict[str, Any]:
+        message = json.loads(answer)
+        if "error" in message:
+            raise failure(message, cell)
+        if not appears(self.cells / cell.digest / RESULT):
+            raise InputError(
+                f"{spell(cell)}: a worker has finished it, and {self.cells / cell.digest} does not show it here: the "
+                "run folder must be on a file system that all machines share; choose such a place with --out"
+            )
+        result: dict[str, Any] = message["result"]
+        return result
+
+    def _lost(self, cell: Cell, lost: Lost) -> dict[str, Any] | None:
+        """The result that a worker left before it was lost; None if the cell is to be tried again."""
+        path = self.cells / cell.digest / RESULT
+        if path.exists():
+            result: dict[str, Any] = read_json(path, f"delete {path.parent} and run the same command again")
+            return result
+        self.lost[cell.digest] += 1
+        if (times := self.lost[cell.digest]) >= self.tries:
+            raise CellFailed(
+                f"{spell(cell)}: its worker was lost {times} times, which mostly means that memory ran out there: give "
+                "the cells more, or take a smaller batch; finished cells are kept, and the same command goes on from "
+                f"them. The last time: {lost.why}"
+            )
+        return None
+
+    def _steps(self, cell: Cell) -> int:
+        return len(read_lines(self.cells / cell.digest / EVENTS))

@@ -1,0 +1,155 @@
+"""A grid on more than one machine, on a cluster in this process: order, losses, folders that are not shared."""
+
+import json
+import re
+import threading
+
+import pytest
+
+from paribus.core.errors import CellFailed, InputError
+from paribus.lab import remote
+from paribus.lab.executors.base import Finished, Progress
+from paribus.lab.executors.spread import Cluster, Lost, SpreadExecutor
+from paribus.lab.folder import CELLS, PLAN, RunFolder
+from paribus.lab.plan import plan_json
+from paribus.lab.remote import answer_to
+
+
+class Here(Cluster):
+    """Answers in this process, latest request first; `loses` may take an answer away, before or after the work."""
+
+    def __init__(self, loses=lambda wanted: None):
+        self.loses, self.asked, self.at_work, self.most = loses, [], [], 0
+
+    def send(self, text):
+        self.asked.append(json.loads(text))
+        self.at_work.append((len(self.asked), text))
+        self.most = max(self.most, len(self.at_work))
+        return len(self.asked)
+
+    def ended(self):
+        if not self.at_work:
+            return []
+        ticket, text = self.at_work.pop()
+        match self.loses(json.loads(text)):
+            case "before":
+                return [(ticket, Lost("the node fell silent"))]
+            case "after":
+                answer_to(text)
+                return [(ticket, Lost("the node fell silent"))]
+        return [(ticket, answer_to(text))]
+
+    def close(self):
+        self.at_work = []
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_every_cell_once_and_after_what_it_needs(grid, jobs):
+    cluster = Here()
+    grid.run(lambda settings: SpreadExecutor(cluster, jobs, settings))
+    assert cluster.most == jobs
+    assert sorted(one["cell"] for one in cluster.asked) == sorted(cell.digest for cell in grid.cells)
+
+
+@pytest.mark.parametrize(("when", "asked"), [("before", 2), ("after", 1)])
+def test_a_lost_worker_is_tried_again_unless_it_had_finished(laboratory, settings_of, rates, tmp_path, when, asked):
+    plan = laboratory.plan(profile="smoke")
+    cell = plan.verdict_cells(rates)[0].weights
+    seen = []
+    cluster = Here(lambda wanted: seen.append(wanted) or (when if len(seen) == 1 else None))
+    with RunFolder(tmp_path / "run").opened(plan_json(plan)):
+        executor = SpreadExecutor(cluster, 2, settings_of(laboratory.tiny, tmp_path / "run", "smoke"))
+        (event,) = executor.run([cell], rates)
+    assert len(cluster.asked) == asked
+    assert event.cell == cell
+    assert event.result["status"] == "finished"
+
+
+def test_a_worker_that_is_always_lost(losses, settings_of, tmp_path):
+    path, cells = losses
+    cluster = Here(lambda wanted: "before" if wanted["arm"] == "always" else None)
+    executor = SpreadExecutor(cluster, 2, settings_of(path, tmp_path / "run"))
+    told = []
+    events = executor.run([cells["always"], cells["works"]], {})
+    with pytest.raises(
+        CellFailed,
+        match=r"measuring arm 'always', seed 0: its worker was lost 3 times.*finished cells are kept.*fell silent",
+    ):
+        told.extend(event.cell.arm for event in events)
+    assert [one["arm"] for one in cluster.asked].count("always") == SpreadExecutor.tries == 3
+    assert told == ["works"]
+    assert (tmp_path / "run" / CELLS / cells["works"].digest / "result.json").exists()
+
+
+def test_the_steps_of_a_training_are_told(laboratory, settings_of, rates, tmp_path):
+    plan = laboratory.plan(profile="smoke")
+    cell = plan.verdict_cells(rates)[0].weights
+    folder = tmp_path / "run" / CELLS / cell.digest
+    folder.mkdir(parents=True)
+    rounds = iter(['{"step": 0}\n', '{"step": 1}\n{"ste', None])
+
+    class Slow(Here):
+        def ended(self):
+            if (text := next(rounds)) is None:
+                return super().ended()
+            (folder / "events.jsonl").write_text(text)
+            return []
+
+    (tmp_path / "run" / PLAN).write_text(plan_json(plan))
+    executor = SpreadExecutor(Slow(), 1, settings_of(laboratory.tiny, tmp_path / "run", "smoke"))
+    first, last = executor.run([cell], rates)
+    assert first == Progress(cell, 1, 5)
+    assert isinstance(last, Finished)
+
+
+def test_a_folder_that_is_not_shared(laboratory, losses, settings_of, rates, tmp_path, monkeypatch):
+    monkeypatch.setattr(remote, "PATIENCE", 0.0)
+    path, cells = losses
+    with pytest.raises(InputError, match=r"does not see .*elsewhere/plan.json: the run folder must be on a file"):
+        list(SpreadExecutor(Here(), 1, settings_of(path, tmp_path / "elsewhere")).run([cells["works"]], {}))
+
+    plan = laboratory.plan(profile="smoke")
+    read = plan.verdict_cells(rates)[0]
+    (tmp_path / "run" / PLAN).write_text(plan_json(plan))
+    settings = settings_of(laboratory.tiny, tmp_path / "run", "smoke")
+    with pytest.raises(InputError, match=rf"does not see .*{read.weights.digest}/result.json"):
+        list(SpreadExecutor(Here(), 1, settings).run([read], rates))
+
+    class Far(Here):
+        """Says that it has worked, and no file shows here."""
+
+        def ended(self):
+            ticket, text = self.at_work.pop()
+            return [(ticket, json.dumps({"cell": json.loads(text)["cell"], "result": {}}))]
+
+    with pytest.raises(InputError, match=r"a worker has finished it, and .* does not show it here"):
+        list(SpreadExecutor(Far(), 1, settings).run([read.weights], rates))
+
+
+def test_files_that_appear_late(tmp_path, monkeypatch):
+    monkeypatch.setattr(remote, "PATIENCE", 30.0)
+    late = tmp_path / "far" / "late"
+    timer = threading.Timer(0.2, lambda: (late.parent.mkdir(), late.touch()))
+    timer.start()
+    assert remote.appears(late)
+    timer.join()
+    monkeypatch.setattr(remote, "PATIENCE", 0.0)
+    assert not remote.appears(tmp_path / "never")
+
+
+def test_a_machine_of_another_kind(losses, settings_of, tmp_path):
+    path, cells = losses
+    executor = SpreadExecutor(Here(), 1, settings_of(path, tmp_path / "run"))
+    wanted = json.loads(executor._request(cells["works"], {}))
+    wanted["environment"]["torch"] = "1.0"
+    answer = json.loads(answer_to(json.dumps(wanted)))
+    assert re.search(r"could not start: it has torch 2\.\S+ instead of 1\.0, and the bits", answer["error"])
+    assert answer["exit_code"] == 2
+
+
+def test_the_error_of_a_cell_is_told_at_once(losses, settings_of, tmp_path):
+    path, cells = losses
+    cluster = Here()
+    with pytest.raises(CellFailed, match="measuring arm 'raises', seed 0: ValueError: no such luck"):
+        list(SpreadExecutor(cluster, 1, settings_of(path, tmp_path / "run")).run([cells["raises"]], {}))
+    assert len(cluster.asked) == 1

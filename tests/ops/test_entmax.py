@@ -13,7 +13,7 @@ from paribus.ops.entmax import climb, dense_weights, entmax
 from paribus.ops.entmax_reference import entmax15_by_sorting, entmax_by_bisection, sparsemax_by_sorting
 
 BETAS = (1.0, 0.5, 0.25, 0.75, 0.05)
-SIZES = ((7, 1), (3, 2), (5, 63), (2, 1000), (3, 4099))  # without blocks, with short blocks, with long ones
+SIZES = ((7, 1), (3, 2), (5, 63), (4, 65), (2, 1025), (2, 8209))  # without blocks, then with longer and longer ones
 
 
 def numbers(*shape: int, seed: int = 0, sigma: float = 1.0) -> Tensor:

@@ -1,0 +1,330 @@
+"""Normalizers and losses beside their peers: the package entmax, the plain losses, the published formulas.
+
+    python benchmarks/probability.py [--json] [--rounds 5] [--wide-rounds 2] [--tokens 4096] [--only entmax,...]
+
+Times are CPU seconds of one thread (so that other work on the machine counts little), forward and backward, subjects in
+turn within every round; ratios are taken within rounds. Memory is the growth of the peak resident size over a step, in
+a process of its own.
+"""
+
+import argparse
+import json
+import math
+import os
+import platform
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from paribus.losses.multilabel import MultilabelCrossEntropy
+from paribus.losses.output.cross_entropy import CrossEntropy
+from paribus.losses.output.earth_mover import EarthMover
+from paribus.losses.sparse_multilabel import SparseMultilabelCrossEntropy
+from paribus.normalizers.alpha_entmax import AlphaEntmax
+from paribus.normalizers.entmax15 import Entmax15
+from paribus.normalizers.sparsemax import Sparsemax
+from paribus.normalizers.topk.exponential import ExponentialTopK
+from paribus.normalizers.topk.laplace import LaplaceTopK
+from paribus.normalizers.topk.sigmoid import SigmoidTopK
+from paribus.ops.bisect import bisect
+from paribus.ops.entmax_reference import entmax_by_bisection
+
+ROWS, COLUMNS = 64, 32768
+WIDTH, VOCABULARY = 576, 131072
+GUESSES = (50, 100, 200, 512, 1024)
+EPS = torch.finfo(torch.float32).eps
+
+Row = dict[str, Any]
+
+
+class Table:
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.goals: list[Row] = []
+
+    def row(self, case: str, subject: str, metric: str, unit: str, runs: list[float]) -> None:
+        median = statistics.median(runs)
+        self.rows.append(
+            {"case": case, "subject": subject, "metric": metric, "unit": unit, "runs": runs, "median": median}
+        )
+        sys.stderr.write(f"{case}: {subject}: {metric} {median:.4g} {unit}\n")
+
+    def goal(self, case: str, peer: str, ratios: list[float], goal: str, met: Callable[[float], bool]) -> None:
+        middle = statistics.median(ratios)
+        self.goals.append(
+            {
+                "case": case,
+                "subject": "paribus",
+                "peer": peer,
+                "ratio_median": middle,
+                "low": min(ratios),
+                "high": max(ratios),
+                "goal": goal,
+                "met": met(middle),
+            }
+        )
+
+
+def cpu_time(work: Callable[[], object]) -> float:
+    start = time.process_time()
+    work()
+    return time.process_time() - start
+
+
+def entmax(table: Table, options: argparse.Namespace) -> None:
+    """Forward and backward at 64 x 32768, float32, against the package: its default, and its best k."""
+    import entmax as package
+
+    kinds: dict[str, tuple[Callable[[Tensor], Tensor], dict[str, Callable[[Tensor], Tensor]]]] = {
+        "sparsemax": (
+            Sparsemax(),
+            {"default": package.sparsemax} | {f"k={k}": lambda x, k=k: package.sparsemax(x, k=k) for k in GUESSES},
+        ),
+        "entmax-1.5": (
+            Entmax15(),
+            {"default": package.entmax15} | {f"k={k}": lambda x, k=k: package.entmax15(x, k=k) for k in GUESSES},
+        ),
+        "entmax-1.25": (AlphaEntmax(alpha=1.25), {"default": lambda x: package.entmax_bisect(x, alpha=1.25)}),
+    }
+    for sigma, at_least in ((1.0, 10.0), (5.0, 20.0)):
+        generator = torch.Generator().manual_seed(0)
+        x = (sigma * torch.randn(ROWS, COLUMNS, generator=generator)).requires_grad_()
+        g = torch.randn(ROWS, COLUMNS, generator=generator)
+
+        def step(function: Callable[[Tensor], Tensor], x: Tensor = x, g: Tensor = g) -> float:
+            x.grad = None
+            return cpu_time(lambda: function(x).backward(g))
+
+        for name, (ours, theirs) in kinds.items():
+            case = f"{name}, {ROWS} x {COLUMNS}, float32, sigma {sigma:g}, forward + backward"
+            subjects = {"paribus": ours, "torch softmax": lambda x: x.softmax(-1)} | {
+                f"entmax, {label}": function for label, function in theirs.items()
+            }
+            for function in subjects.values():
+                step(function)
+            times: dict[str, list[float]] = {subject: [] for subject in subjects}
+            for _ in range(options.rounds):
+                for subject, function in subjects.items():
+                    times[subject].append(step(function))
+            for subject, runs in times.items():
+                table.row(case, subject, "CPU time", "ms", [1e3 * run for run in runs])
+
+            def ratios(peer: str, times: dict[str, list[float]] = times) -> list[float]:
+                return [b / a for a, b in zip(times["paribus"], times[peer])]
+
+            met = lambda ratio, least=at_least: ratio >= least  # noqa: E731
+            table.goal(case, "entmax, default", ratios("entmax, default"), f">= {at_least:g}x", met)
+            guessed = [peer for peer in times if "k=" in peer]
+            if guessed:
+                best = min(guessed, key=lambda peer: statistics.median(times[peer]))
+                table.goal(case, f"{best} (its best)", ratios(best), ">= 1x", lambda ratio: ratio >= 1)
+
+
+def bfloat16(table: Table, options: argparse.Namespace) -> None:
+    """Mean over rows of sum_j |p_j - exact_j|, the exact weights from the same bfloat16 scores in float64."""
+    import entmax as package
+
+    pairs: dict[str, tuple[float, Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+        "sparsemax": (2.0, Sparsemax(), package.sparsemax),
+        "entmax-1.5": (1.5, Entmax15(), package.entmax15),
+        "entmax-1.25": (1.25, AlphaEntmax(alpha=1.25), lambda x: package.entmax_bisect(x, alpha=1.25)),
+    }
+    for name, (alpha, ours, theirs) in pairs.items():
+        case = f"{name}, 16 x {COLUMNS}, bfloat16, sigma 3"
+        errors: dict[str, list[float]] = {"paribus": [], "entmax, default": [], "exact weights, rounded": []}
+        for seed in range(options.rounds):
+            x = (3 * torch.randn(16, COLUMNS, generator=torch.Generator().manual_seed(seed))).bfloat16()
+            exact = entmax_by_bisection(x.double(), alpha)
+            found = {"paribus": ours(x), "entmax, default": theirs(x), "exact weights, rounded": exact.bfloat16()}
+            for subject, p in found.items():
+                errors[subject].append(float((p.double() - exact).abs().sum(-1).mean()))
+        for subject, runs in errors.items():
+            table.row(case, subject, "L1 error", "1", runs)
+        ratios = [a / b for a, b in zip(errors["paribus"], errors["entmax, default"])]
+        table.goal(case, "entmax, default", ratios, "error <= 1/10", lambda ratio: ratio <= 0.1)
+
+
+def plain_cross_entropy(hidden: Tensor, head: Tensor, target: Tensor) -> Tensor:
+    return F.cross_entropy(hidden @ head.T, target)
+
+
+def plain_emo(hidden: Tensor, head: Tensor, target: Tensor, embedding: Tensor) -> Tensor:
+    """The published adaptive form, spared its one-hot matrices."""
+    unit = F.normalize(embedding, dim=-1)
+    log_q = torch.log_softmax(hidden @ head.T, -1)
+    index = target[:, None]
+    mle, q = -log_q.gather(-1, index)[:, 0], log_q.exp()
+    cost = 1 - ((q @ unit) * unit[target]).sum(-1) + q.gather(-1, index)[:, 0].detach()
+    return (0.5 * (mle + (mle / (cost + 1e-10)).detach() * cost)).mean()
+
+
+def wide_child(subject: str, tokens: int) -> None:
+    """One step in this process: CPU seconds, growth of the peak resident size, loss."""
+    torch.set_num_threads(1)
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(tokens, WIDTH, generator=generator)
+    head = torch.randn(VOCABULARY, WIDTH, generator=generator) * WIDTH**-0.5
+    target = torch.randint(0, VOCABULARY, (tokens,), generator=generator)
+    emo = EarthMover.Config().over(head) if "EMO" in subject else None
+    losses: dict[str, Callable[[Tensor, Tensor, Tensor], Tensor]] = {
+        "cross entropy, chunked": CrossEntropy(),
+        "cross entropy, plain": plain_cross_entropy,
+        "EMO, chunked": lambda h, w, y: emo(h, w, y) if emo else h.sum(),
+        "EMO, plain": lambda h, w, y: plain_emo(h, w, y, emo.unit if emo else w.detach()),
+    }
+    loss = losses[subject]
+    losses[f"{subject.split(',')[0]}, plain"](hidden[:2], head, target[:2])  # loads the libraries
+    hidden.requires_grad_()
+    head.requires_grad_()
+    before = int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+    start = time.process_time()
+    value = loss(hidden, head, target)
+    value.backward()
+    seconds = time.process_time() - start
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"seconds": seconds, "bytes": peak - before, "loss": value.item()}))
+
+
+def wide(table: Table, options: argparse.Namespace) -> None:
+    for kind in ("cross entropy", "EMO"):
+        case = f"{kind}, {options.tokens} tokens, d={WIDTH}, vocabulary {VOCABULARY}, float32, forward + backward"
+        told: dict[str, list[dict[str, float]]] = {f"{kind}, chunked": [], f"{kind}, plain": []}
+        for _ in range(options.wide_rounds):
+            for subject, runs in told.items():
+                command = [sys.executable, __file__, "--child", subject, "--tokens", str(options.tokens)]
+                out = subprocess.run(command, capture_output=True, text=True, check=True)
+                runs.append(json.loads(out.stdout.splitlines()[-1]))
+        ours, plain = told[f"{kind}, chunked"], told[f"{kind}, plain"]
+        for subject, runs in (("paribus, chunked", ours), ("plain", plain)):
+            table.row(case, subject, "CPU time", "s", [run["seconds"] for run in runs])
+            table.row(case, subject, "peak memory of the step", "MiB", [run["bytes"] / 2**20 for run in runs])
+            table.row(case, subject, "loss", "nat", [run["loss"] for run in runs])
+        memory = [a["bytes"] / b["bytes"] for a, b in zip(ours, plain)]
+        table.goal(case, "plain", memory, "peak memory <= 1/8", lambda ratio: ratio <= 1 / 8)
+        spent = [a["seconds"] / b["seconds"] for a, b in zip(ours, plain)]
+        table.goal(case, "plain", spent, "time <= 1.1x", lambda ratio: ratio <= 1.1)
+
+
+def published_multilabel(scores: Tensor, index: Tensor) -> Tensor:
+    """bert4keras: the sum over negatives as all minus positives, kept from log 0 by a clip at 1e-7."""
+    zero = torch.zeros(1)
+    positive, padded = scores[index], torch.cat([scores, zero])
+    all_loss = torch.logsumexp(padded, 0)
+    aux = torch.logsumexp(positive, 0) - all_loss
+    negative = all_loss + torch.log((1 - torch.exp(aux)).clamp(1e-7, 1))
+    return torch.logsumexp(torch.cat([-positive, zero]), 0) + negative
+
+
+def multilabel(table: Table, options: argparse.Namespace) -> None:
+    index = torch.tensor([3, 500, 999])
+    right = torch.zeros(1000, dtype=torch.bool).index_fill(0, index, True)
+    levels = (1, 5, 10, 15, 20, 30, 40)
+    case = f"multilabel cross entropy, 1000 classes, 3 at +m, the rest at -m, m in {levels}, float32"
+    errors: dict[str, list[float]] = {"paribus, dense": [], "paribus, sparse": [], "published sparse form": []}
+    for m in levels:
+        scores = torch.full((1000,), -float(m)).index_fill(0, index, float(m))
+        exact = math.log1p(997 * math.exp(-m)) + math.log1p(3 * math.exp(-m))
+        found = {
+            "paribus, dense": MultilabelCrossEntropy()(scores, right),
+            "paribus, sparse": SparseMultilabelCrossEntropy()(scores, index),
+            "published sparse form": published_multilabel(scores, index),
+        }
+        for subject, value in found.items():
+            errors[subject].append(abs(float(value) - exact) / exact)
+    for subject, runs in errors.items():
+        table.row(case, subject, "relative error", "1", runs)
+    worst = max(errors["paribus, dense"] + errors["paribus, sparse"])
+    table.goal(case, "float64", [worst], "worst <= 1e-6", lambda error: error <= 1e-6)
+
+
+def top_k(table: Table, options: argparse.Namespace) -> None:
+    """max |p - exact| / (eps (1 + |x - t|) exact) over weights that float32 can hold, exact by bisection in float64."""
+    below = lambda u: 0.5 * torch.exp(-u.abs())  # noqa: E731
+    curves: dict[Any, Callable[[Tensor], Tensor]] = {
+        ExponentialTopK: lambda u: torch.exp(u.clamp_max(0)),
+        SigmoidTopK: torch.sigmoid,
+        LaplaceTopK: lambda u: below(u).where(u < 0, 1 - below(u)),
+    }
+    settings = [(10, 8, 0.1), (10, 9, 0.1), (64, 1, 1.0), (64, 30, 1.0), (64, 59, 1.0), (64, 8, 10.0)]
+    for kind, f in curves.items():
+        case = f"{kind.__name__}, (n, k, sigma) in {settings}, 300 rows each, float32"
+        errors = []
+        for n, k, sigma in settings:
+            x = sigma * torch.randn(300, n, generator=torch.Generator().manual_seed(k))
+            wide = x.double()
+            start = (wide.amin(-1, keepdim=True) - 60, wide.amax(-1, keepdim=True) + 60)
+            t, _ = bisect(lambda t, f=f, w=wide, k=k: f(w - t).sum(-1, keepdim=True) - k, *start, 100)
+            exact = f(wide - t)
+            error = (kind(k=k).select(x).double() - exact).abs() / (EPS * (1 + (wide - t).abs()) * exact)
+            errors.append(float(error[exact > 1e-30].max()))
+        table.row(case, "paribus", "error / (eps (1 + |x - t|))", "1", errors)
+        table.goal(case, "float64", [max(errors)], "worst <= 4", lambda error: error <= 4)
+
+
+PARTS = {"entmax": entmax, "bfloat16": bfloat16, "multilabel": multilabel, "top_k": top_k, "wide": wide}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--wide-rounds", type=int, default=2)
+    parser.add_argument("--tokens", type=int, default=4096)
+    parser.add_argument("--only", default=",".join(PARTS), help="which parts, by comma: " + ", ".join(PARTS))
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        wide_child(options.child, options.tokens)
+        return
+    torch.set_num_threads(1)
+    table = Table()
+    for part in options.only.split(","):
+        PARTS[part](table, options)
+    told = {
+        "schema": "paribus.benchmark/1",
+        "name": "probability",
+        "command": "python " + " ".join(sys.argv),
+        "machine": {
+            "processor": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "threads": 1,
+            "load_at_end": os.getloadavg()[0],
+        },
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in ("torch", "entmax")},
+        "rows": table.rows,
+        "goals": table.goals,
+    }
+    if options.json:
+        print(json.dumps(told, indent=1))
+        return
+    machine, versions = told["machine"], told["versions"]
+    print("# Probability\n")
+    print(f"`{told['command']}`, {versions}, {machine}\n")
+    print("| case | against | ratio or error | from - to | goal | |\n|---|---|---|---|---|---|")
+    for one in table.goals:
+        met = "met" if one["met"] else "missed"
+        print(
+            f"| {one['case']} | {one['peer']} | {one['ratio_median']:.3g} | {one['low']:.3g} - {one['high']:.3g} | "
+            f"{one['goal']} | {met} |"
+        )
+    print("\n| case | who | what | median | from - to |\n|---|---|---|---|---|")
+    for row in table.rows:
+        low, high = min(row["runs"]), max(row["runs"])
+        print(
+            f"| {row['case']} | {row['subject']} | {row['metric']}, {row['unit']} | {row['median']:.4g} | "
+            f"{low:.4g} - {high:.4g} |"
+        )
+
+
+if __name__ == "__main__":
+    main()

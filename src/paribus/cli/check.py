@@ -10,6 +10,9 @@ ProfileName = Annotated[str, typer.Option("--profile", metavar="NAME", help="smo
 Seeds = Annotated[int | None, typer.Option(help="How many verdict seeds, instead of the profile's.")]
 Jobs = Annotated[int | None, typer.Option(help="Worker processes at once; by default one per core or GPU.")]
 Out = Annotated[Path | None, typer.Option(help="Run folder; by default paribus-runs/CLAIM-PROFILE-PLAN.")]
+Where = Annotated[
+    str, typer.Option("--executor", metavar="WORD", help="local, slurm or ray; slurm and ray need --jobs.")
+]
 OnlyPlan = Annotated[bool, typer.Option("--plan", help="Print sizes, cost and power, and spend nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, progress on stderr.")]
 
@@ -22,6 +25,7 @@ def check(
     out: Out = None,
     plan: OnlyPlan = False,
     json: AsJson = False,
+    executor: Where = "local",
 ) -> None:
     """Re-check a claim and give a verdict.
 
@@ -31,4 +35,4 @@ def check(
     """
     from paribus.cli.conduct import conduct
 
-    raise typer.Exit(conduct(claim, profile, seeds, jobs, out, plan, json))
+    raise typer.Exit(conduct(claim, profile, seeds, jobs, out, plan, json, executor))

@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 from rich.markup import escape
 
+from paribus.cli.elsewhere import LOCAL, Make, elsewhere
 from paribus.cli.plan_view import plan_json, plan_table
 from paribus.cli.progress import Display
 from paribus.core.errors import ConfigError, Interrupted
@@ -30,13 +31,20 @@ THREADS = 1  # per worker: two one-thread processes beat one two-thread process
 
 
 def conduct(
-    word: str, profile_name: str, seeds: int | None, jobs: int | None, out: Path | None, only_plan: bool, as_json: bool
+    word: str,
+    profile_name: str,
+    seeds: int | None,
+    jobs: int | None,
+    out: Path | None,
+    only_plan: bool,
+    as_json: bool,
+    where: str = LOCAL,
 ) -> int:
     """Plan and run a claim; the exit code of its verdict."""
     console = Console(stderr=as_json, highlight=False)
     # What a user's file or model prints must not mix with the JSON.
     with redirect_stdout(sys.stderr if as_json else sys.stdout):
-        code, told = _conduct(word, profile_name, seeds, jobs, out, only_plan, as_json, console)
+        code, told = _conduct(word, profile_name, seeds, jobs, out, only_plan, as_json, where, console)
     if as_json:
         sys.stdout.write(json_text(told))
     return code
@@ -50,9 +58,11 @@ def _conduct(
     out: Path | None,
     only_plan: bool,
     as_json: bool,
+    where: str,
     console: Console,
 ) -> tuple[int, dict[str, Any]]:
     """The exit code, and the plan or the verdict as JSON."""
+    make: Make = LocalExecutor if where == LOCAL else elsewhere(where, jobs)
     plan, data = prepare(word, profile_name, seeds, console)
     jobs = workers(plan.profile, jobs)
     cost = estimate(plan, jobs)
@@ -61,7 +71,7 @@ def _conduct(
         if not as_json:
             plan_table(console, plan, cost, jobs, folder)
         return 0, plan_json(plan, cost, jobs, folder)
-    check_room(cost, jobs, folder)
+    check_room(cost, jobs if where == LOCAL else 1, folder)  # the other machines' memory is not seen from here
     console.print(f"[bold]{escape(plan.claim.title or plan.name)}[/bold]: {escape(plan.claim.statement)}")
     settings = {
         "claim": word if not word.endswith(".py") else str(Path(word).resolve()),
@@ -74,7 +84,7 @@ def _conduct(
         "checkpoint_seconds": CHECKPOINT_SECONDS,
         "gpus": torch.cuda.device_count(),
     }
-    executor = LocalExecutor(jobs, settings)
+    executor = make(jobs, settings)
     with RunFolder(folder).opened(plan_text(plan)) as run_folder:
         try:
             with Display(console, cost) as display:

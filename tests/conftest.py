@@ -1,12 +1,21 @@
-"""Every test runs on one torch thread, and memory that nobody wrote is NaN: reading it shows."""
+"""Every test runs on one torch thread, and memory that nobody wrote is NaN: reading it shows.
+
+Laws are tried on the same cases each time and without a clock; `--hypothesis-profile explore` tries new ones.
+"""
 
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from hypothesis import settings
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
+
+
+settings.register_profile("same", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, max_examples=500)
+settings.load_profile("same")
 
 
 def pytest_configure() -> None:

@@ -12,8 +12,11 @@ from paribus.attention.masks.bidirectional import Bidirectional
 from paribus.attention.masks.causal import Causal
 from paribus.attention.masks.combine import PerHead
 from paribus.attention.scales.log_length import LogLength
+from paribus.core.discovery import members
 from paribus.core.errors import ConfigError, InputError
-from paribus.layers.parameters import draw
+from paribus.layers.parameters import decayed, draw
+from paribus.normalizers.base import Normalizer
+from paribus.normalizers.learned_entmax import LearnedEntmax
 from paribus.positions.maps.rerope import ReRoPE
 from paribus.positions.no_position import NoPosition
 from paribus.positions.rotary import Rotary
@@ -107,6 +110,33 @@ def test_visible_keys_are_counted_without_padding():
     torch.testing.assert_close(build(wide)(X, AT), build(usual)(X, AT))
     shorter = replace(CONFIG, scale=LogLength(base=4.0), mask=Bidirectional())
     torch.testing.assert_close(build(shorter)(X[:, :4], AT[:, :4]), build(usual)(X[:, :4], AT[:, :4]))
+
+
+@pytest.mark.parametrize("normalizer", [example for cls in members(Normalizer) for example in cls.examples], ids=str)
+def test_any_normalizer(normalizer):
+    """Counted, causal by gradient, and the same in chunks as whole."""
+    config = replace(CONFIG, normalizer=normalizer)
+    layer = build(config)
+    assert config.n_parameters() == sum(weight.numel() for weight in layer.parameters())
+    x = X.clone().requires_grad_()
+    whole = layer(x, AT)
+    (gradient,) = torch.autograd.grad(whole[:, 4].sum(), x)
+    assert (gradient[:, 5:] == 0).all()
+    assert (gradient[:, 4] != 0).any()
+    state = layer.start(2, 9, torch.float32, torch.device("cpu"))
+    chunks = [layer.prefill(X[:, part], AT[:, part], state)[0] for part in (slice(0, 5), slice(5, 6), slice(6, 9))]
+    torch.testing.assert_close(torch.cat(chunks, dim=1), whole, rtol=1e-5, atol=1e-5)
+
+
+def test_a_learned_normalizer_learns_with_its_layer():
+    layer = build(replace(CONFIG, normalizer=LearnedEntmax.Config(n_heads=4)))
+    layer(X, AT).square().sum().backward()
+    (logit,) = (weight for name, weight in layer.named_parameters() if name.startswith("normalizer."))
+    assert logit.shape == (4,)
+    assert (logit.grad != 0).all()
+    assert not decayed(logit)
+    with pytest.raises(ConfigError, match="LearnedEntmax was made for 3 heads, the layer has 4"):
+        replace(CONFIG, normalizer=LearnedEntmax.Config(n_heads=3))
 
 
 def test_the_kind_of_cache():

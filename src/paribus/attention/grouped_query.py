@@ -54,6 +54,7 @@ class GroupedQuery(Mixer):
             if self.d_model is not None or self.head_dim is not None:
                 self.position.check_head_dim(self.d_head)
             self.mask.check_heads(self.n_heads)
+            self.normalizer.check_heads(self.n_heads)
             if not self.position.sees_order:
                 require(
                     self.mask.causal,
@@ -77,7 +78,7 @@ class GroupedQuery(Mixer):
             return GroupedQuery(self)
 
         def n_parameters(self) -> int:
-            return 2 * width(self) * self.d_head * (self.n_heads + self.kv_heads)
+            return 2 * width(self) * self.d_head * (self.n_heads + self.kv_heads) + self.normalizer.n_parameters()
 
         def flops(self, length: int, causal: bool = False) -> int:
             d, heads = self.d_head, self.n_heads
@@ -97,6 +98,7 @@ class GroupedQuery(Mixer):
         self.key = Linear(d_model, config.kv_heads * d_head)
         self.value = Linear(d_model, config.kv_heads * d_head)
         self.out = Linear(config.n_heads * d_head, d_model, gain=config.residual_gain)
+        self.normalizer = config.normalizer.build()
 
     def forward(self, x: Tensor, positions: Tensor, mask: Mask | None = None) -> Tensor:
         """x (batch, length, d_model); `mask` narrows the layer's own mask (padding, documents)."""
@@ -168,7 +170,7 @@ class GroupedQuery(Mixer):
             k_positions=k_positions,
             keys_rotated=keys_rotated,
             scale=scale,
-            normalizer=self.config.normalizer,
+            normalizer=self.normalizer,
             mask=seen.mask,
             causal=seen.causal,
             plain_causal=seen.plain_causal,

@@ -30,6 +30,13 @@ class Normalizer(Part, ABC):
     def __call__(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
         """scores (..., keys), mask broadcastable to scores (True = may see) -> weights of the shape of scores."""
 
+    def n_parameters(self) -> int:
+        """Learned numbers; a member that has some is the `Config` of a module."""
+        return 0
+
+    def check_heads(self, n_heads: int) -> None:
+        """Raise ConfigError when the normalizer cannot serve that many heads."""
+
     def negentropy(self, weights: Tensor) -> Tensor:
         """Omega(p) over the last axis, for weights that this member gives."""
         raise ConfigError(

@@ -38,17 +38,25 @@ class LearnedEntmax(nn.Module):
         def n_parameters(self) -> int:
             return self.n_heads
 
+        def check_heads(self, n_heads: int) -> None:
+            require(
+                self.n_heads in (1, n_heads),
+                f"LearnedEntmax was made for {self.n_heads} heads, the layer has {n_heads}: make the two equal, "
+                "or give all heads one alpha with n_heads = 1",
+            )
+
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
         share = (config.start - LOW) / SPAN
-        shape = (config.n_heads, 1, 1) if config.n_heads > 1 else ()
+        shape = (config.n_heads,) if config.n_heads > 1 else ()
         self.logit = nn.Parameter(torch.full(shape, math.log(share / (1 - share))))
 
     @property
     def alpha(self) -> Tensor:
         """(n_heads, 1, 1), or one number."""
-        return LOW + SPAN * torch.sigmoid(self.logit)
+        alpha = LOW + SPAN * torch.sigmoid(self.logit)
+        return alpha[:, None, None] if alpha.ndim else alpha
 
     def forward(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
         return entmax(scores if mask is None else scores.masked_fill(~mask, -torch.inf), self.alpha - 1)

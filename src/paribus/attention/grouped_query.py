@@ -101,7 +101,11 @@ class GroupedQuery(Mixer):
         self.normalizer = config.normalizer.build()
 
     def forward(self, x: Tensor, positions: Tensor, mask: Mask | None = None) -> Tensor:
-        """x (batch, length, d_model); `mask` narrows the layer's own mask (padding, documents)."""
+        """x (batch, length, d_model); `mask` narrows the layer's own mask (padding, documents).
+
+        Among tokens that see one another, positions must not fall from one to the next: a map of distances leaves out
+        what a causal mask hides.
+        """
         q, k, v = self._project(x)
         indices = torch.arange(x.shape[1], device=x.device)
         seen = self._visible(x.shape[0], indices, indices, mask)

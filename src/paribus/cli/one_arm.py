@@ -11,6 +11,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from paribus.cli.progress import clock
 from paribus.core.config import require
 from paribus.core.errors import ConfigError, InputError, Interrupted, nearest
 from paribus.data.text_source import Text
@@ -31,7 +32,8 @@ class Told(Journal):
     """Shows the loss as it falls."""
 
     def __init__(self, console: Console, steps: int) -> None:
-        self.console, self.steps, self.logged = console, steps, time.monotonic()
+        self.console, self.steps = console, steps
+        self.began = self.logged = time.monotonic()
         columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), TextColumn("left"))
         self.bar = Progress(*columns, TimeRemainingColumn(compact=True), console=console)
         self.task = self.bar.add_task("", total=steps)
@@ -40,9 +42,10 @@ class Told(Journal):
         loss = "not finite" if event["loss"] is None else f"{event['loss']:.3f}"
         text = f"step {event['step'] + 1}/{self.steps}, loss {loss} nats per token"
         self.bar.update(self.task, completed=event["step"] + 1, description=text)
-        if not self.console.is_terminal and time.monotonic() - self.logged > LOG_EVERY:
-            self.logged = time.monotonic()
-            self.console.print(text)
+        now, done = time.monotonic(), event["step"] + 1
+        if not self.console.is_terminal and now - self.logged > LOG_EVERY:
+            self.logged = now
+            self.console.print(f"{text}, {clock((self.steps - done) * (now - self.began) / done)} left")
 
 
 def train_arm(

@@ -139,7 +139,6 @@ class Core {
         size_t size = 0;
         run(tokens.size(), [&] { size = paribus::decode(*model_, tokens.data(), tokens.size(), out); });
         PyObject* bytes = PyBytes_FromStringAndSize(out.data(), static_cast<Py_ssize_t>(size));
-        if (out.size() > kKept) std::vector<char>().swap(out);
         if (!bytes) throw nb::python_error();
         return nb::steal(bytes);
     }
@@ -169,6 +168,7 @@ class Core {
   private:
     struct Scratch {
         explicit Scratch(const Model& model) : walk(model) {}
+        size_t memory() const { return walk.memory() + out.capacity() * sizeof(uint32_t) + bytes.capacity(); }
         Walk walk;
         std::vector<uint32_t> out;
         std::vector<char> bytes;
@@ -188,6 +188,7 @@ class Core {
             }
         }
         ~Lease() {
+            if (mine_->memory() > kKept) return;
             const std::lock_guard<std::mutex> lock(core_.guard_);
             core_.idle_.push_back(std::move(mine_));
         }

@@ -24,6 +24,8 @@ class Walk {
     // feed and finish.
     void encode(const uint8_t* text, size_t size, std::vector<uint32_t>& out);
 
+    // Bytes of scratch space held, which a long line without a decision makes large.
+    size_t memory() const { return from_.capacity() * sizeof(uint32_t); }
     size_t pending() const { return open_; }  // bytes taken whose tokens are still open
 
   private:

@@ -1,6 +1,7 @@
 """Between Python's strings and arrays and the core's bytes and ids, with errors that say what came."""
 
 from collections.abc import Iterable
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -43,7 +44,7 @@ def decode(model: _native.Model, ids: Iterable[int] | npt.NDArray[np.integer]) -
     """The pieces joined; special tokens stand for no bytes. Raises ConfigError for unknown ids."""
     try:
         if isinstance(ids, np.ndarray) and ids.dtype == np.uint32 and ids.ndim == 1:
-            return model.decode(ids)
+            return model.decode(cast(npt.NDArray[np.uint32], ids))
         return model.decode(to_ids(ids))
     except IndexError as error:
         raise ConfigError(f"{error}: these are the ids of another tokenizer") from error

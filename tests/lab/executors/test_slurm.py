@@ -135,6 +135,7 @@ def test_close_cancels(on, slurm, tmp_path):
 def test_the_grid_as_slurm_jobs(grid, slurm, monkeypatch):
     monkeypatch.setenv("SBATCH_TIMELIMIT", "1:30:00")
     monkeypatch.setenv("SBATCH_PARTITION", "small")
+    monkeypatch.setenv("SLURM_CONF", "/etc/slurm.conf")
     monkeypatch.setenv("SLURM_CPUS_PER_TASK", "7")  # of the job in which the run itself may be
     grid.only = ("train", "rotary", 0), ("read", "rotary", 0)
     grid.run(lambda settings: slurm_executor(2, settings))
@@ -145,6 +146,7 @@ def test_the_grid_as_slurm_jobs(grid, slurm, monkeypatch):
         assert line in script.splitlines()
     assert "export OMP_NUM_THREADS=1" in script.splitlines()
     assert "SBATCH_PARTITION=small" in given
+    assert "SLURM_CONF=/etc/slurm.conf" in given
     assert "SLURM_CPUS_PER_TASK" not in given
 
 

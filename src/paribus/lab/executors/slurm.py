@@ -23,6 +23,7 @@ EXTRA = "slurm"
 JOBS = "slurm"  # folder of the jobs' files, inside the run folder
 LOOK_EVERY, LOOKS = 0.5, 6  # seconds between two looks for ended jobs, and how many looks a call takes
 MINUTES = 24 * 60  # a job's time limit where SBATCH_TIMELIMIT names none
+OF_THE_CLUSTER = {"SLURM_CONF", "SLURM_CLUSTERS", "SLURM_JWT"}  # all else that begins with SLURM_ is of a job
 TIMEOUTS = 10  # how often a job may come to its time limit and go on
 
 
@@ -103,7 +104,8 @@ class SlurmCluster(Cluster):
 @contextmanager
 def _outside_of_any_job() -> Iterator[None]:
     """Hide the variables of the job that this process itself may be: a new job would inherit its shape."""
-    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith(("SLURM_", "SRUN_"))}
+    inherited = [name for name in os.environ if name.startswith(("SLURM_", "SRUN_")) and name not in OF_THE_CLUSTER]
+    hidden = {name: os.environ.pop(name) for name in inherited}
     try:
         yield
     finally:

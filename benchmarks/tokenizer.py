@@ -98,6 +98,18 @@ def cpu(work: Callable[[], Any]) -> float:
     return time.process_time() - began
 
 
+def rate(size: int, work: Callable[[], Any]) -> float:
+    """MB/s of CPU time, over as many repetitions as a twentieth of a second takes."""
+    began = time.process_time()
+    times = 0
+    while True:
+        work()
+        times += 1
+        spent = time.process_time() - began
+        if spent >= 0.05:
+            return times * size / spent / 1e6
+
+
 def wall(work: Callable[[], Any]) -> float:
     began = time.perf_counter()
     work()
@@ -240,8 +252,8 @@ def encode_and_decode(
         for name, encode, decode, _ in subjects:
             texts = shares[name]
             ids = [encode(text) for text in texts]
-            speeds[name].append(size_of(texts) / cpu(lambda e=encode, t=texts: [e(one) for one in t]) / 1e6)
-            back[name].append(size_of(texts) / cpu(lambda d=decode, i=ids: [d(one) for one in i]) / 1e6)
+            speeds[name].append(rate(size_of(texts), lambda e=encode, t=texts: [e(one) for one in t]))
+            back[name].append(rate(size_of(texts), lambda d=decode, i=ids: [d(one) for one in i]))
     for name in speeds:
         table.add(f"encode, {case}", name, "speed", "MB/s", speeds[name])
         table.add(f"decode, {case}", name, "speed", "MB/s", back[name])
@@ -257,9 +269,7 @@ def sampling_and_threads(
 ) -> None:
     total = size_of(held)
     own.sample(held[0], 0.5, 0)
-    drawn = [
-        total / cpu(lambda: [own.sample(text, 0.5, 0, i) for i, text in enumerate(held)]) / 1e6 for _ in range(rounds)
-    ]
+    drawn = [rate(total, lambda: [own.sample(text, 0.5, 0, i) for i, text in enumerate(held)]) for _ in range(rounds)]
     table.add(f"sample, alpha 0.5, {case}", "paribus", "speed", "MB/s", drawn)
     table.goal(f"sample, alpha 0.5, {case}", "paribus encode", drawn, greedy, 0.5)
     many = held * max(1, 20_000_000 // total)

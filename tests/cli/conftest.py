@@ -9,8 +9,7 @@ import pytest
 import paribus.cli.conduct
 from paribus.cli.main import main
 from paribus.core.errors import ParibusError
-from paribus.lab.executors.base import Executor, Finished
-from paribus.lab.executors.local import request
+from paribus.lab.executors.base import Executor, Finished, request
 from paribus.lab.worker import Worker
 
 

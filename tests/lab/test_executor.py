@@ -10,8 +10,8 @@ import psutil
 import pytest
 
 from paribus.core.errors import CellFailed, InputError
-from paribus.lab.executors.base import Finished, Progress
-from paribus.lab.executors.local import LocalExecutor, own_variables, request
+from paribus.lab.executors.base import Finished, Progress, request
+from paribus.lab.executors.local import LocalExecutor, own_variables
 from paribus.lab.folder import CELLS, RunFolder
 from paribus.lab.load import load
 from paribus.lab.plan import plan_json, with_dependencies

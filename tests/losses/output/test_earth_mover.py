@@ -84,6 +84,8 @@ def test_special_costs():
     assert ((costs >= 0) & (costs <= 2)).all()
     scaled = EarthMover.Config().over(embedding * torch.arange(1, V + 1)[:, None])
     torch.testing.assert_close(scaled.cost(hidden, head, target), costs)
+    tiny = EarthMover.Config().over(embedding.float() * 1e-30)
+    torch.testing.assert_close(tiny.cost(hidden.float(), head.float(), target), costs.float())
 
 
 def test_the_adaptive_loss_has_the_value_of_cross_entropy_and_survives_certainty():

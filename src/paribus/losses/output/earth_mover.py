@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from paribus.core.config import require
 from paribus.core.errors import ConfigError, InputError
 from paribus.losses.output.base import OutputLoss, chunked, each
+from paribus.ops.precision import widened
 
 
 class EarthMover(nn.Module):
@@ -50,15 +51,16 @@ class EarthMover(nn.Module):
     def __init__(self, config: Config, embedding: Tensor) -> None:
         super().__init__()
         self.config = config
-        rows = embedding.detach().double()
-        norms = rows.norm(dim=-1, keepdim=True)
-        if rows.ndim != 2 or not bool(norms.isfinite().all()) or not bool((norms > 0).all()):
+        rows = widened(embedding.detach())
+        if rows.ndim == 2:
+            rows = rows / rows.abs().amax(-1, keepdim=True)  # first, so that no square underflows
+            rows /= torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+        if rows.ndim != 2 or not bool(rows.isfinite().all()):
             raise InputError(
                 f"embedding {tuple(embedding.shape)}: expected (vocabulary, width) with finite rows, none of them "
                 "zero, as a cosine needs a direction"
             )
-        kept = embedding.dtype if embedding.dtype == torch.float64 else torch.float32
-        self.register_buffer("unit", (rows / norms).to(kept))
+        self.register_buffer("unit", rows)
 
     def forward(self, hidden: Tensor, head: Tensor, target: Tensor) -> Tensor:
         self._check(head)

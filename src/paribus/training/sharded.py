@@ -22,11 +22,6 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torch.distributed.checkpoint.state_dict import get_state_dict, set_state_dict
-from torch.distributed.checkpoint.state_dict_loader import load
-from torch.distributed.checkpoint.state_dict_saver import save
-from torch.distributed.fsdp import fully_shard
-from torch.distributed.tensor import DTensor
 from torch.nn import functional as F
 
 from paribus.core.config import require
@@ -39,6 +34,8 @@ from paribus.training.recipe import Recipe
 
 def shard(model: nn.Module) -> None:
     """Shard in place over all processes of the default group, a unit for each layer of a list and one for the rest."""
+    from torch.distributed.fsdp import fully_shard  # these modules load the compiler: only who needs them pays
+
     for module in list(model.modules()):
         if isinstance(module, nn.ModuleList):
             for layer in module:
@@ -114,6 +111,8 @@ def train_sharded(
 
 def whole(tensor: Tensor) -> Tensor:
     """A tensor gathered from all processes."""
+    from torch.distributed.tensor import DTensor
+
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
@@ -124,6 +123,8 @@ def whole_weights(model: nn.Module) -> dict[str, Tensor]:
 
 def save_sharded(model: nn.Module, optimizer: torch.optim.Optimizer, step: int, folder: Path) -> None:
     """Each process writes its part; the folder changes from the last state to this one by a rename."""
+    from torch.distributed.checkpoint.state_dict_saver import save
+
     partial = folder.with_name(folder.name + ".partial")
     if dist.get_rank() == 0:
         shutil.rmtree(partial, ignore_errors=True)
@@ -141,6 +142,9 @@ def save_sharded(model: nn.Module, optimizer: torch.optim.Optimizer, step: int, 
 
 def load_sharded(model: nn.Module, optimizer: torch.optim.Optimizer, folder: Path) -> int:
     """Restore what any number of processes stored, and return the number of steps done; 0 if there is nothing."""
+    from torch.distributed.checkpoint.state_dict import set_state_dict
+    from torch.distributed.checkpoint.state_dict_loader import load
+
     if not folder.exists():
         folder = _previous(folder)  # the process that renames died between its two steps
     if not folder.exists():
@@ -156,5 +160,7 @@ def _previous(folder: Path) -> Path:
 
 
 def _state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    from torch.distributed.checkpoint.state_dict import get_state_dict
+
     weights, moments = get_state_dict(model, optimizer)
     return {"model": weights, "optimizer": moments}

@@ -15,7 +15,6 @@ pytestmark = [
     # Ray leaves sockets and subprocesses to the garbage collector.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning:ray"),
 ]
 
 

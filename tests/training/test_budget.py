@@ -91,9 +91,7 @@ def test_a_reference_that_is_too_small():
 
 
 def test_steps_that_are_too_coarse():
-    with pytest.raises(
-        ConfigError, match=r"closest width d_ff = 8 leaves \+\d+\.\d+% of parameters, more than 0\.5%"
-    ):
+    with pytest.raises(ConfigError, match=r"closest width d_ff = 8 leaves \+\d+\.\d+% of parameters, more than 0\.5%"):
         match(Priced(0, 100), Priced(0, 100, d_ff=7), 64, "parameters")
 
 

@@ -41,7 +41,7 @@ def test_every_member_has_an_example():
 
 
 @every
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(masked_scores())
 def test_masked_keys_are_exactly_zero_and_hidden_rows_are_zero(normalizer, case):
     scores, mask = case
@@ -52,7 +52,7 @@ def test_masked_keys_are_exactly_zero_and_hidden_rows_are_zero(normalizer, case)
 
 
 @on_the_simplex
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(masked_scores())
 def test_weights_lie_on_the_simplex(normalizer, case):
     scores, mask = case
@@ -63,7 +63,7 @@ def test_weights_lie_on_the_simplex(normalizer, case):
 
 
 @every
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(masked_scores())
 def test_a_mask_is_the_same_as_leaving_keys_out(normalizer, case):
     scores, mask = case
@@ -74,7 +74,7 @@ def test_a_mask_is_the_same_as_leaving_keys_out(normalizer, case):
 
 
 @shift_invariant
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(masked_scores(), st.floats(-50, 50))
 def test_a_shift_changes_nothing(normalizer, case, shift):
     scores, mask = case
@@ -82,7 +82,7 @@ def test_a_shift_changes_nothing(normalizer, case, shift):
 
 
 @monotone
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(masked_scores())
 def test_the_order_is_kept(normalizer, case):
     scores, mask = case
@@ -93,7 +93,7 @@ def test_the_order_is_kept(normalizer, case):
 
 
 @every
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(masked_scores(), st.randoms(use_true_random=False))
 def test_the_order_of_the_keys_does_not_matter(normalizer, case, random):
     scores, mask = case

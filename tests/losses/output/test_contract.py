@@ -40,7 +40,7 @@ def test_every_member_has_an_example():
     assert {type(example) for example in EXAMPLES} == set(members(OutputLoss))
 
 
-# The adaptive ratio of EMO is held constant, so that its gradient is not that of its value; it is tested by its formula.
+# The adaptive ratio of EMO is held constant: its gradient is not that of its value, and is tested by its formula.
 @pytest.mark.parametrize("config", [one for one in EXAMPLES if not getattr(one, "adaptive", False)], ids=str)
 def test_the_gradient_is_that_of_the_value(config):
     hidden, head, target = case()

@@ -272,7 +272,7 @@ def top_k(table: Table, options: argparse.Namespace) -> None:
             exact = f(wide - t)
             error = (kind(k=k).select(x).double() - exact).abs() / (EPS * (1 + (wide - t).abs()) * exact)
             errors.append(float(error[exact > 1e-30].max()))
-        table.row(case, "paribus", "error / (eps (1 + |x - t|))", "1", errors)
+        table.row(case, "paribus", "error / (eps (1 + abs(x - t)))", "1", errors)
         table.goal(case, "float64", [max(errors)], "worst <= 4", lambda error: error <= 4)
 
 

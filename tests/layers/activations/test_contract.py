@@ -64,7 +64,7 @@ def test_bfloat16(activation):
         (SiLU(), lambda x: x * expit(x), 1e-12),
         (SquaredReLU(), lambda x: max(x, 0.0) ** 2, 1e-12),
     ],
-    ids=str,
+    ids=["GELU", "SiLU", "SquaredReLU"],
 )
 def test_formula(activation, formula, tolerance):
     x = torch.linspace(-8, 8, 2001, dtype=torch.float64)

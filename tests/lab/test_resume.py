@@ -44,7 +44,10 @@ os.replace = rename_or_die
 
 # A checkpoint after every step, and no probe of this machine's speed before each of the many runs.
 COMMAND = """
+import signal
 import sys
+# A runner that was put in the background ignores SIGINT, and its children with it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from paribus.cli import conduct
 from paribus.cli.main import main
 from paribus.lab.estimate import Estimate

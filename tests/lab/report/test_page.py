@@ -86,6 +86,9 @@ def checked(record: Record) -> Whole:
     assert {target[1:] for target in whole.targets} <= set(whole.ids)
     pictures = re.findall(r"<svg.*?</svg>", document, re.DOTALL)
     assert len(pictures) == whole.tags["svg"] > 0
+    assert document.index("<svg") < document.index('id="verdict"') < document.index("<h2"), (
+        "the page opens with a picture"
+    )
     for picture in pictures:
         root = ET.fromstring(picture)
         assert root.get("role") == "img"

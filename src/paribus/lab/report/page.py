@@ -6,9 +6,9 @@ from paribus.lab.record import Record
 from paribus.lab.report.markup import Html, join, tag
 from paribus.lab.report.palette import DARK, LIGHT, variables
 from paribus.lab.report.sections.cost import cost
-from paribus.lab.report.sections.headline import headline
+from paribus.lab.report.sections.headline import title, verdict
 from paribus.lab.report.sections.noise import noise
-from paribus.lab.report.sections.pictures import pictures
+from paribus.lab.report.sections.pictures import first_picture, pictures
 from paribus.lab.report.sections.predictions import predictions
 from paribus.lab.report.sections.protocol import protocol
 from paribus.lab.report.sections.raw import raw, references
@@ -20,8 +20,9 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 
 def page(record: Record) -> str:
     plan = record.plan
-    parts = (pictures, predictions, training, learning_rates, noise, cost, protocol, raw, references)
-    body = join([headline(record), *[part(record) for part in parts]], "\n")
+    opening = (title, first_picture, verdict)
+    parts = (*opening, pictures, predictions, training, learning_rates, noise, cost, protocol, raw, references)
+    body = join([part(record) for part in parts], "\n")
     head = join(
         [
             Html('<meta charset="utf-8">'),

@@ -1,15 +1,12 @@
-"""Title, statement and verdict: what a stranger reads first."""
+"""Title and statement above the first picture, the verdict below it: what a stranger reads first."""
 
 from paribus.lab.record import Record
 from paribus.lab.report import words
 from paribus.lab.report.markup import Html, join, tag
 
 
-def headline(record: Record) -> Html:
-    plan, outcome = record.plan, record.verdict.headline
-    version = plan.claim.version
-    shown = words.of(record, outcome)
-    gone = words.diverged(record)
+def title(record: Record) -> Html:
+    plan = record.plan
     smoke = (
         tag(
             "p",
@@ -25,19 +22,27 @@ def headline(record: Record) -> Html:
         "header",
         tag(
             "p",
-            f"paribus report · {plan.name}, version {version} · profile {plan.profile_name}",
+            f"paribus report · {plan.name}, version {plan.claim.version} · profile {plan.profile_name}",
             class_="over",
         ),
         tag("h1", plan.claim.title or plan.name),
         tag("p", plan.claim.statement, class_="statement"),
         smoke,
-        tag("p", tag("strong", "Diverged. "), gone, class_="warning") if gone else "",
-        tag(
-            "div",
-            tag("p", tag("span", "Verdict", class_="over"), " ", tag("strong", record.verdict.word), class_="word"),
-            tag("p", words.result(record, outcome), class_="result"),
-            tag("p", join(["The prediction: ", tag("em", shown.sentence(outcome.prediction)), ". "])),
-            tag("p", words.meaning(outcome, shown, plan.smoke)),
-            class_=f"verdict {words.kind(outcome)}",
-        ),
     )
+
+
+def verdict(record: Record) -> Html:
+    outcome = record.verdict.headline
+    shown = words.of(record, outcome)
+    gone = words.diverged(record)
+    warning = tag("p", tag("strong", "Diverged. "), gone, class_="warning") if gone else ""
+    box = tag(
+        "div",
+        tag("p", tag("span", "Verdict", class_="over"), " ", tag("strong", record.verdict.word), class_="word"),
+        tag("p", words.result(record, outcome), class_="result"),
+        tag("p", join(["The prediction: ", tag("em", shown.sentence(outcome.prediction)), ". "])),
+        tag("p", words.meaning(outcome, shown, record.plan.smoke)),
+        class_=f"verdict {words.kind(outcome)}",
+        id_="verdict",
+    )
+    return join([warning, box])

@@ -14,18 +14,27 @@ from paribus.lab.report.quantity import Quantity, metric_words
 MOST = 12  # pictures of single metrics; the raw table has the others
 
 
-def pictures(record: Record) -> Html:
+def first_picture(record: Record) -> Html:
+    """What the page opens with: the primary prediction's measure, over length if it was read at several."""
     found, rest = curves(record), singles(record)
-    drawn = [_of_lengths(record, curve, first=i == 0) for i, curve in enumerate(found)]
-    drawn += [_of_runs(record, quantity, first=not found and i == 0) for i, quantity in enumerate(rest[:MOST])]
+    if found:
+        return _of_lengths(record, found[0], first=True)
+    return _of_runs(record, rest[0], first=True) if rest else tag("p", "No arm reported any metric.")
+
+
+def pictures(record: Record) -> Html:
+    """The arms, and every other picture."""
+    found, rest = curves(record), singles(record)
+    shown = rest[:MOST] if found else rest[1:MOST]
+    drawn = [_of_lengths(record, curve, first=False) for curve in found[1:]]
+    drawn += [_of_runs(record, quantity, first=False) for quantity in shown]
     if len(rest) > MOST:
         names = ", ".join(quantity.metric for quantity in rest[MOST:])
         drawn.append(tag("p", f"Not drawn, but in the raw table: {names}."))
-    if not drawn:
-        drawn.append(tag("p", "No arm reported any metric."))
     arms = [(_name(i, arm), described(record.plan, arm)) for i, arm in enumerate(record.plan.claim.arms)]
     numbers = folded("The same in numbers: mean of every arm", _means(record))
-    return section("What came out", *drawn[:1], tag("h3", "The arms"), facts(arms), *drawn[1:], numbers, id_="result")
+    more = [tag("h3", "More of what came out"), *drawn] if drawn else []
+    return section("The arms", facts(arms), *more, numbers, id_="result")
 
 
 def _name(index: int, arm: Arm) -> Html:
@@ -73,9 +82,7 @@ def _unit(record: Record) -> str:
 
 def _paired(record: Record, name: str) -> str:
     unit = _unit(record)
-    return (
-        f"Two {name}s may overlap although the arms differ: the verdict compares arms {unit} by {unit} (next section)."
-    )
+    return f"Two {name}s may overlap although the arms differ: the verdict compares arms {unit} by {unit} (below)."
 
 
 def _means(record: Record) -> Html:

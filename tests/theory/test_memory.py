@@ -9,7 +9,7 @@ from paribus.layers.feed_forward.plain import FeedForward
 from paribus.layers.parameters import draw
 from paribus.models.decoder import DecoderLM
 from paribus.theory import memory
-from paribus.training.loop import token_loss
+from paribus.training.objective import token_loss
 
 
 def kept(config: DecoderLM.Config, batch: int, length: int) -> int:

@@ -16,7 +16,8 @@ from paribus.layers.feed_forward.plain import FeedForward
 from paribus.layers.parameters import draw
 from paribus.models.decoder import DecoderLM
 from paribus.training.checkpoint import load_progress
-from paribus.training.loop import Journal, Outcome, token_loss, train
+from paribus.training.loop import Journal, Outcome, train
+from paribus.training.objective import token_loss
 from paribus.training.recipe import Recipe
 
 CONFIG = DecoderLM.Config(

@@ -24,7 +24,8 @@ from paribus.lab.events import EventFile, read_events
 from paribus.lab.folder import EVENTS, PROGRESS, RESULT, WEIGHTS, write_whole
 from paribus.layers.parameters import draw
 from paribus.models.weights import load_weights, save_weights
-from paribus.training.loop import token_loss, train
+from paribus.training.loop import train
+from paribus.training.objective import token_loss
 from paribus.training.precision import autocast
 
 DEV_WINDOWS = 256

@@ -133,12 +133,18 @@ class DecoderLM(nn.Module):
 
         positions int64 (batch or 1, length), by default 0, 1, 2, ...; `mask` narrows the mask of every layer.
         """
-        if positions is None:
-            positions = torch.arange(tokens.shape[1], device=tokens.device)[None]
-        x = self.embedding(tokens)
-        for layer in self.layers:
-            x = layer(x, positions, mask)
+        x = self._read(tokens, positions, mask)
         return self._logits(x if last is None else x[:, -last:])
+
+    def hidden(self, tokens: Tensor, positions: Tensor | None = None, mask: Any = None) -> Tensor:
+        """What the output matrix is applied to: (batch, length, d_model), so that logits = hidden output_matrix^T."""
+        normed: Tensor = self.norm(self._read(tokens, positions, mask))
+        return normed
+
+    @property
+    def output_matrix(self) -> Tensor:
+        """(vocab_size, d_model): the head's, or the embedding where they are tied."""
+        return self.embedding.weight if self.head is None else self.head.weight
 
     def start(self, batch: int, capacity: int) -> list[Any]:
         """An empty decoding state of every layer, for at most `capacity` tokens."""
@@ -155,6 +161,14 @@ class DecoderLM(nn.Module):
             x, new = block.prefill(x, positions, before, mask)
             after.append(new)
         return self._logits(x if last is None else x[:, -last:]), after
+
+    def _read(self, tokens: Tensor, positions: Tensor | None, mask: Any) -> Tensor:
+        if positions is None:
+            positions = torch.arange(tokens.shape[1], device=tokens.device)[None]
+        x: Tensor = self.embedding(tokens)
+        for layer in self.layers:
+            x = layer(x, positions, mask)
+        return x
 
     def _blocks(self) -> list[Block]:
         return [layer for layer in self.layers if isinstance(layer, Block)]

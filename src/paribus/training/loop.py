@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
+from torch import nn
 
-from paribus.data.batch import IGNORED
 from paribus.data.source import Batches
+from paribus.losses.output.base import OutputLoss
 from paribus.training.checkpoint import load_progress, save_progress
-from paribus.training.precision import autocast
+from paribus.training.objective import objective
 from paribus.training.recipe import Recipe
 
 
@@ -45,11 +44,6 @@ class Journal:
         """Make what was told durable: a checkpoint is about to be written."""
 
 
-def token_loss(logits: Tensor, targets: Tensor) -> Tensor:
-    """Mean cross entropy over the targets that count, in nats, computed in float32."""
-    return F.cross_entropy(logits.float().flatten(0, -2), targets.flatten(), ignore_index=IGNORED)
-
-
 def train(
     model: nn.Module,
     batches: Batches,
@@ -57,17 +51,20 @@ def train(
     *,
     learning_rate: float,
     steps: int,
+    loss: OutputLoss | None = None,
     journal: Journal | None = None,
     progress: Path | None = None,
     every_seconds: float = 20.0,
 ) -> Outcome:
     """Train in place for `steps` steps.
 
+    loss: what is lowered, by default the mean cross entropy of the logits; see `objective`.
     The journal gets one event a step: {"step", "loss", "rate", "norm", "batch"}. With `progress`, the state is saved
     there about every `every_seconds`; an earlier one is taken up, and the journal cut back to it.
     A loss or gradient that is not finite ends the run as diverged.
     """
     device = next(model.parameters()).device
+    lowered = objective(model, loss, recipe.dtype)  # before an earlier state is taken up: it may keep the start
     optimizer = recipe.optimizer.make(model)
     done = load_progress(model, optimizer, progress) if progress is not None else 0
     journal = journal or Journal()
@@ -84,14 +81,12 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = rate
         entered = time.perf_counter()
-        with autocast(recipe.dtype, device):
-            logits = model(tokens)
-        loss = token_loss(logits, targets)
-        loss.backward()
+        lost = lowered(tokens, targets)
+        lost.backward()
         norm = nn.utils.clip_grad_norm_(parameters, recipe.clip)
         optimizer.step()
         optimizer.zero_grad()
-        value, size = float(loss.detach()), float(norm)
+        value, size = float(lost.detach()), float(norm)
         inside += time.perf_counter() - entered
         outcome.steps, outcome.final_loss = step + 1, value
         # A gradient that is not finite has just made the weights so: no later loss would be a number.

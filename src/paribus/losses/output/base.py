@@ -44,6 +44,14 @@ class OutputLoss(Part, ABC):
         """The reduced loss; target int64 with IGNORED where nothing is asked, its last axis the sequence."""
         return chunked(self, self.rule, hidden, head, target)
 
+    def over(self, head: Tensor) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
+        """The loss for a training that starts from this head: itself, unless it keeps something of that start."""
+        return self
+
+    def extra_flops(self, vocab_size: int, d_model: int) -> int:
+        """FLOPs a token, forward and backward together, beyond the three products with the head."""
+        return 0
+
     def each(self, hidden: Tensor, head: Tensor, target: Tensor) -> Tensor:
         """The loss of every token, of the shape of target, 0 where ignored; without gradient."""
         return each(self, self.rule, hidden, head, target)

@@ -99,6 +99,49 @@ def test_the_adaptive_loss_has_the_value_of_cross_entropy_and_survives_certainty
         assert torch.autograd.grad(value, sure)[0].isfinite().all()
 
 
+def test_a_smoothed_target_in_both_terms():
+    hidden, head, target, embedding = case()
+    hidden, head = hidden.requires_grad_(), head.requires_grad_()
+    tau = 0.7 * F.one_hot(target, V).double() + 0.3 / V
+    unit = F.normalize(embedding, dim=-1)
+    log_q = torch.log_softmax(hidden @ head.T, -1)
+    q, mle = log_q.exp(), -(tau * log_q).sum(-1)
+    cost = 1 - ((q @ unit) * (tau @ unit)).sum(-1)
+    own = (tau * q).sum(-1).detach()
+    for adaptive in (True, False):
+        whole = cost + own if adaptive else cost
+        ratio = (mle / whole).detach() if adaptive else 1.0
+        expected = (0.6 * mle + 0.4 * ratio * whole).mean()
+        loss = EarthMover.Config(share=0.4, adaptive=adaptive, smoothing=0.3, chunk=4).over(embedding)
+        found = loss(hidden, head, target)
+        torch.testing.assert_close(found, expected)
+        torch.testing.assert_close(
+            torch.autograd.grad(found, (hidden, head)), torch.autograd.grad(expected, (hidden, head), retain_graph=True)
+        )
+    # A bound of the earth mover's distance to tau, not the distance itself.
+    ground = 1 - (loss.unit @ loss.unit.T).numpy()
+    moved = np.vstack([np.kron(np.eye(V), np.ones(V)), np.kron(np.ones(V), np.eye(V))])
+    for row in range(6):
+        ends = np.concatenate([q[row].detach().numpy(), tau[row].numpy()])
+        assert optimize.linprog(ground.ravel(), A_eq=moved, b_eq=ends).fun < cost[row].item()
+
+
+def test_controls():
+    """Without similarity the cost is 1 - q_y; with shuffled rows it is that of a permuted vocabulary."""
+    hidden, head, target, embedding = case()
+    q = torch.softmax(hidden @ head.T, -1)
+    at_target = q.gather(-1, target[:, None])[:, 0]
+    identity = EarthMover.Config(ground="identity").over(embedding)
+    torch.testing.assert_close(identity.cost(hidden, head, target), 1 - at_target)
+    smooth = EarthMover.Config(ground="identity", smoothing=0.3).over(embedding)
+    torch.testing.assert_close(smooth.cost(hidden, head, target), 1 - 0.7 * at_target - 0.3 / V)
+    shuffled, plain_costs = (EarthMover.Config(ground=ground).over(embedding) for ground in ("shuffled", "cosine"))
+    assert torch.equal(shuffled.unit, EarthMover.Config(ground="shuffled").over(embedding).unit)
+    assert not torch.equal(shuffled.unit, plain_costs.unit)
+    assert torch.equal(shuffled.unit.sort(0).values, plain_costs.unit.sort(0).values)
+    assert [EarthMover.Config(ground=g).extra_flops(8, 5) for g in ("cosine", "shuffled", "identity")] == [80, 80, 0]
+
+
 def test_embeddings_are_frozen_copies():
     hidden, head, target, _ = case()
     head.requires_grad_()
@@ -125,3 +168,7 @@ def test_wrong_inputs():
         EarthMover.Config().build()
     with pytest.raises(ConfigError, match="share"):
         EarthMover.Config(share=1.5)
+    with pytest.raises(ConfigError, match=r"smoothing = 1\.0: expected 0 <= smoothing < 1"):
+        EarthMover.Config(smoothing=1.0)
+    with pytest.raises(ConfigError, match="ground = 'euclid'"):
+        EarthMover.Config(ground="euclid")

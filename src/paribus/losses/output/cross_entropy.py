@@ -1,10 +1,14 @@
-"""loss = log sum_j exp(z_j) - z_y, z = hidden head^T; d loss / dz = softmax(z) - onehot(y)."""
+"""loss = log sum_j exp(z_j) - <tau, z>, z = hidden head^T; d loss / dz = softmax(z) - tau.
+
+tau = onehot(y), or with smoothing (1 - smoothing) onehot(y) + smoothing / vocabulary.
+"""
 
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from paribus.core.config import require
 from paribus.losses.output.base import OutputLoss
 
 
@@ -12,13 +16,23 @@ class CrossEntropy(OutputLoss):
     source: ClassVar[str] = "Wijmans et al., Cut Your Losses in Large-Vocabulary Language Models, arXiv:2411.09009"
     examples: ClassVar[tuple["CrossEntropy", ...]] = ()
 
+    smoothing: float = 0.0  # of the target, in [0, 1)
+
+    def check(self) -> None:
+        super().check()
+        require(0 <= self.smoothing < 1, f"smoothing = {self.smoothing}: expected 0 <= smoothing < 1")
+
     def rule(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        index = target[:, None]
+        index, smoothing = target[:, None], self.smoothing
         logits -= logits.amax(-1, keepdim=True)
-        at_target = logits.gather(-1, index)
+        wanted = logits.gather(-1, index)
+        if smoothing:
+            wanted = (1 - smoothing) * wanted + smoothing * logits.mean(-1, keepdim=True)
         total = logits.exp_().sum(-1, keepdim=True)
         probability = logits.div_(total)
-        return (total.log() - at_target)[:, 0], probability.scatter_add_(-1, index, -torch.ones_like(at_target))
+        if smoothing:
+            probability -= smoothing / logits.shape[-1]
+        return (total.log() - wanted)[:, 0], probability.scatter_add_(-1, index, torch.full_like(wanted, smoothing - 1))
 
 
-CrossEntropy.examples = (CrossEntropy(), CrossEntropy(chunk=3))
+CrossEntropy.examples = (CrossEntropy(), CrossEntropy(chunk=3), CrossEntropy(smoothing=0.1))

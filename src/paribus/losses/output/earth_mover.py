@@ -10,15 +10,20 @@ where q sits on one wrong token, so the loss is for models that are trained alre
 
 The embeddings e are frozen: normalised copies, which no gradient reaches, even of a head that goes on training. Only
 C_j for the targets of a chunk is made, one product with e, neither one-hot rows nor a vocabulary x vocabulary matrix.
+
+With smoothing the target is tau = (1 - smoothing) onehot(y) + smoothing / vocabulary, in both terms:
+MLE = -sum_j tau_j log q_j,  C_j = 1 - <e_j, sum_i tau_i e_i>,  and q_y in the second term becomes <tau, q>. L is then
+the cost of the independent plan: an upper bound of the earth mover's distance, which is not 0 at q = tau.
 """
 
-from typing import ClassVar, NoReturn
+from typing import ClassVar, Literal, NoReturn
 
 import torch
 from torch import Tensor, nn
 
 from paribus.core.config import require
 from paribus.core.errors import ConfigError, InputError
+from paribus.core.seed import generator
 from paribus.losses.output.base import OutputLoss, chunked, each
 from paribus.ops.precision import widened
 
@@ -27,20 +32,30 @@ class EarthMover(nn.Module):
     """(hidden (..., d), head (vocabulary, d), target (...)) -> one number. Made by `EarthMover.Config().over(head)`."""
 
     unit: Tensor  # (vocabulary, width), rows of norm one
+    middle: Tensor  # (vocabulary,), the cosine of each row with the mean row, times its length
 
     class Config(OutputLoss):
         source: ClassVar[str] = "Ren et al., EMO: Earth Mover Distance Optimization, arXiv:2310.04691"
         buffers: ClassVar[int] = 2
         share: float = 0.5  # of the transport term, in [0, 1]; the rest is cross entropy
         adaptive: bool = True  # False: loss = (1 - share) MLE + share L
+        smoothing: float = 0.0  # of the target, in [0, 1)
+        # "shuffled" gives every token the row of another, and "identity" is C_j = 1 - [j = y], so that L = 1 - q_y:
+        # two controls that tell what of a gain is owed to the embeddings.
+        ground: Literal["cosine", "shuffled", "identity"] = "cosine"
 
         def check(self) -> None:
             super().check()
             require(0 <= self.share <= 1, f"share = {self.share}: expected 0 <= share <= 1")
+            require(0 <= self.smoothing < 1, f"smoothing = {self.smoothing}: expected 0 <= smoothing < 1")
 
         def over(self, embedding: Tensor) -> "EarthMover":
             """The loss with costs from these rows (vocabulary, width), the head before fine-tuning as a rule."""
             return EarthMover(self, embedding)
+
+        def extra_flops(self, vocab_size: int, d_model: int) -> int:
+            """One product with e, in the forward pass only."""
+            return 0 if self.ground == "identity" else 2 * vocab_size * d_model
 
         def build(self) -> NoReturn:
             raise ConfigError("EarthMover needs the embeddings that define its cost: use config.over(head.weight)")
@@ -60,7 +75,11 @@ class EarthMover(nn.Module):
                 f"embedding {tuple(embedding.shape)}: expected (vocabulary, width) with finite rows, none of them "
                 "zero, as a cosine needs a direction"
             )
+        if config.ground == "shuffled":
+            order = generator("shuffled costs", len(rows)).permutation(len(rows))
+            rows = rows[torch.from_numpy(order).to(rows.device)]
         self.register_buffer("unit", rows)
+        self.register_buffer("middle", rows @ rows.mean(0))
 
     def forward(self, hidden: Tensor, head: Tensor, target: Tensor) -> Tensor:
         self._check(head)
@@ -83,25 +102,43 @@ class EarthMover(nn.Module):
             )
 
     def _cost(self, q: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """L (chunk,) and the cosines with the target (chunk, vocabulary)."""
-        cosine = self.unit[target] @ self.unit.T
+        """L (chunk,) and the cosines 1 - C (chunk, vocabulary)."""
+        if self.config.ground == "identity":
+            cosine = torch.zeros_like(q).scatter_(-1, target[:, None], 1.0)
+        else:
+            cosine = self.unit[target] @ self.unit.T
+        if share := self.config.smoothing:
+            rest = 1 / q.shape[-1] if self.config.ground == "identity" else self.middle
+            cosine.mul_(1 - share).add_(share * rest)
         return 1 - torch.linalg.vecdot(q.to(cosine.dtype), cosine), cosine
 
     def rule(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        index, share = target[:, None], self.config.share
+        index, share, smoothing = target[:, None], self.config.share, self.config.smoothing
+        even = smoothing / logits.shape[-1]
         logits -= logits.amax(-1, keepdim=True)
-        at_target = logits.gather(-1, index)
+        wanted = logits.gather(-1, index)[:, 0]
+        if smoothing:
+            wanted = (1 - smoothing) * wanted + smoothing * logits.mean(-1)
         total = logits.exp_().sum(-1, keepdim=True)
         q = logits.div_(total)
-        mle = (total.log() - at_target)[:, 0]
+        mle = total.log()[:, 0] - wanted
         cost, cosine = self._cost(q, target)
         losses, ratio = (1 - share) * mle + share * cost, torch.ones_like(mle)
         if self.config.adaptive:
-            losses, ratio = mle, mle / (cost + q.gather(-1, index)[:, 0] + 1e-10)
-        # q [(1 - share) + share r (1 - cos - L)] - (1 - share) onehot, in the buffer of the cosines.
+            own = (1 - smoothing) * q.gather(-1, index)[:, 0] + even  # <tau, q>
+            losses, ratio = mle, mle / (cost + own + 1e-10)
+        # q [(1 - share) + share r (C - L)] - (1 - share) tau, in the buffer of the cosines.
         pull = (share * ratio)[:, None]
         grad = cosine.neg_().add_(1 - cost[:, None]).mul_(pull).add_(1 - share).mul_(q)
-        return losses, grad.scatter_add_(-1, index, torch.full_like(at_target, share - 1).to(grad.dtype))
+        if smoothing:
+            grad -= (1 - share) * even
+        at_target = torch.full_like(mle, (share - 1) * (1 - smoothing)).to(grad.dtype)
+        return losses, grad.scatter_add_(-1, index, at_target[:, None])
 
 
-EarthMover.Config.examples = (EarthMover.Config(), EarthMover.Config(chunk=3, share=0.3, adaptive=False))
+EarthMover.Config.examples = (
+    EarthMover.Config(),
+    EarthMover.Config(chunk=3, share=0.3, adaptive=False),
+    EarthMover.Config(share=0.4, adaptive=False, smoothing=0.2),
+    EarthMover.Config(adaptive=False, ground="identity"),
+)

@@ -145,6 +145,41 @@ def test_the_state_has_the_bytes_that_are_said(config, dtype, each):
         assert state.nbytes() == BATCH * config.state_bytes(length, each)
 
 
+def tensors_of(state: Any) -> list[Tensor]:
+    """Every tensor that a state holds, but for the positions."""
+    return [value for name, value in vars(state).items() if isinstance(value, Tensor) and name != "positions"]
+
+
+@every
+@torch.no_grad()
+def test_the_bytes_are_those_of_the_storage(config):
+    """A state that has just enough room owns what it says that it owns, and no more."""
+    mixer = build(config)
+    x, at = inputs(config)
+    state = mixer.start(BATCH, LENGTH, x.dtype, x.device)
+    _, state = mixer.prefill(x, at, state)
+    storages = {held.untyped_storage().data_ptr(): held.untyped_storage().nbytes() for held in tensors_of(state)}
+    assert sum(storages.values()) == state.nbytes() == BATCH * config.state_bytes(LENGTH)
+
+
+GRADCHECKED = [*(example for example in EXAMPLES if example.causal), replace(GROUPED, position=POSITIONS[-1])]
+
+
+@pytest.mark.parametrize("config", GRADCHECKED, ids=str)
+def test_gradients_in_float64(config):
+    """Of the input and of every weight, against differences, along random directions."""
+    mixer = build(config, torch.float64)
+    x = torch.randn(2, 5, config.d_model, dtype=torch.float64, requires_grad=True)
+    at = torch.arange(5)[None]
+    names = [name for name, weight in mixer.named_parameters() if weight.requires_grad]
+    weights = [mixer.get_parameter(name).detach().requires_grad_() for name in names]
+
+    def work(x: Tensor, *weights: Tensor) -> Tensor:
+        return torch.func.functional_call(mixer, dict(zip(names, weights)), (x, at))
+
+    assert torch.autograd.gradcheck(work, (x, *weights), fast_mode=True)
+
+
 @every
 @torch.no_grad()
 def test_bfloat16(config):

@@ -6,7 +6,7 @@ n_kv_heads = n_heads is multi-head attention, 1 is multi-query attention. Positi
 parts: any of them may be exchanged, before or after training.
 """
 
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -17,6 +17,7 @@ from paribus.attention.masks.base import Mask
 from paribus.attention.masks.causal import Causal
 from paribus.attention.scales.base import Scale
 from paribus.attention.scales.inverse_sqrt import InverseSqrt
+from paribus.attention.visibility import Visibility, refuse_to_look_ahead, visibility
 from paribus.core.config import require
 from paribus.core.errors import InputError
 from paribus.layers.linear import Linear
@@ -107,18 +108,13 @@ class GroupedQuery(Mixer):
         what a causal mask hides.
         """
         q, k, v = self._project(x)
-        indices = torch.arange(x.shape[1], device=x.device)
-        seen = self._visible(x.shape[0], indices, indices, mask)
+        seen = self._visible(x, 0, mask)
         q, k, scale = self.config.scale(q, k, seen.n_keys)
         return self._attend(q, k, v, positions, positions, seen, scale, keys_rotated=False)
 
     def start(self, batch: int, capacity: int, dtype: torch.dtype, device: torch.device) -> KeyValueCache:
         config = self.config
-        if not config.causal:
-            raise InputError(
-                f"a layer with the mask {type(config.mask).__name__} sees later tokens and cannot generate: "
-                "use a causal mask in every layer and head"
-            )
+        refuse_to_look_ahead(config.mask)
         kind = RotatedKeys if config.position.separable else RawKeys
         return kind(batch, config.kv_heads, capacity, config.d_head, dtype, device)
 
@@ -129,8 +125,7 @@ class GroupedQuery(Mixer):
                 f"{type(position).__name__} cannot read a {type(state).__name__} cache: start a cache with this layer"
             )
         q, k, v = self._project(x)
-        k_indices = torch.arange(state.length + x.shape[1], device=x.device)
-        seen = self._visible(x.shape[0], k_indices[state.length :], k_indices, mask)
+        seen = self._visible(x, state.length, mask)
         q, k, scale = self.config.scale(q, k, seen.n_keys)  # a key is changed by itself alone, so it is stored changed
         if state.rotated:
             k = position.rotate(k, positions)
@@ -145,14 +140,9 @@ class GroupedQuery(Mixer):
 
         return heads(self.query(x)), heads(self.key(x)), heads(self.value(x))
 
-    def _visible(self, batch: int, q_indices: Tensor, k_indices: Tensor, extra: Mask | None) -> "_Visible":
-        whole = self.config.mask if extra is None else self.config.mask & extra
-        plain_causal = isinstance(whole, Causal) and len(q_indices) == len(k_indices)
-        mask = None if plain_causal else whole.dense(batch, self.config.n_heads, q_indices, k_indices)
-        n_keys = None
-        if self.config.scale.counts_keys:
-            n_keys = (q_indices + 1)[None, None] if mask is None else mask.sum(dim=-1)
-        return _Visible(mask, n_keys, whole.causal, plain_causal)
+    def _visible(self, x: Tensor, n_before: int, extra: Mask | None) -> Visibility:
+        config = self.config
+        return visibility(config.mask, extra, config.scale, len(x), config.n_heads, n_before, x.shape[1], x)
 
     def _attend(
         self,
@@ -161,7 +151,7 @@ class GroupedQuery(Mixer):
         v: Tensor,
         q_positions: Tensor,
         k_positions: Tensor,
-        seen: "_Visible",
+        seen: Visibility,
         scale: float,
         keys_rotated: bool,
     ) -> Tensor:
@@ -180,15 +170,6 @@ class GroupedQuery(Mixer):
             plain_causal=seen.plain_causal,
         )
         return self.out(y.transpose(1, 2).flatten(2))
-
-
-class _Visible(NamedTuple):
-    """Which keys the queries of one call see."""
-
-    mask: Tensor | None  # boolean, broadcastable to the scores; None under the plain causal mask
-    n_keys: Tensor | None  # keys that each query sees, where the scale asks for it
-    causal: bool  # no query sees a later key
-    plain_causal: bool  # exactly the causal mask over the same tokens
 
 
 GroupedQuery.Config.examples = (

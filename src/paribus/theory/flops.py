@@ -24,6 +24,32 @@ def attention(n_queries: int, n_keys: int, n_heads: int, head_dim: int, value_di
     return 2 * pairs * n_heads * (head_dim + value_dim)
 
 
+def latent_weights(
+    d_model: int, n_heads: int, head_dim: int, value_dim: int, latent: int, rope_dim: int, query_latent: int | None
+) -> int:
+    """Numbers of the matrices of a latent attention (MLA); the expanded form spends 2 FLOPs a token on each."""
+    wide = n_heads * (head_dim + rope_dim)
+    query = d_model * wide if query_latent is None else query_latent * (d_model + wide)
+    keys_values = d_model * (latent + rope_dim) + latent * n_heads * (head_dim + value_dim)
+    return query + keys_values + n_heads * value_dim * d_model
+
+
+def latent_expanded(
+    n_queries: int, n_keys: int, n_heads: int, head_dim: int, value_dim: int, latent: int, rope_dim: int
+) -> int:
+    """Latents to the keys and values of all heads, then attention over them: what prefill pays."""
+    unfold = linear(n_keys, latent, n_heads * (head_dim + value_dim))
+    return unfold + attention(n_queries, n_keys, n_heads, head_dim + rope_dim, value_dim)
+
+
+def latent_absorbed(
+    n_queries: int, n_keys: int, n_heads: int, head_dim: int, value_dim: int, latent: int, rope_dim: int
+) -> int:
+    """Queries taken to the latents, attention over these, read values taken back: what decoding pays."""
+    fold = linear(n_queries, latent, n_heads * (head_dim + value_dim))
+    return fold + attention(n_queries, n_keys, n_heads, latent + rope_dim, latent)
+
+
 def quadratic_crossover(d_model: int, causal: bool = False) -> int:
     """Length at which the quadratic part of a plain layer costs as much as its linear part.
 

@@ -23,3 +23,8 @@ def decoder_activation_bytes(
 def kv_cache_bytes(length: int, n_kv_heads: int, head_dim: int, bytes_each: int = 4) -> int:
     """Keys and values of one layer and one sequence: 2 * length * n_kv_heads * head_dim numbers."""
     return 2 * length * n_kv_heads * head_dim * bytes_each
+
+
+def latent_cache_bytes(length: int, latent: int, rope_dim: int, bytes_each: int = 4) -> int:
+    """One latent and one rotary key, shared by all heads, of one layer and one sequence."""
+    return length * (latent + rope_dim) * bytes_each

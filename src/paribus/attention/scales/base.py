@@ -14,6 +14,8 @@ from paribus.core.config import Part
 class Scale(Part, ABC):
     # True: the scale depends on how many keys each query sees, so n_visible must be given.
     counts_keys: ClassVar[bool] = False
+    # True: keys are changed, so the layer must hold them in full (a latent does not).
+    changes_keys: ClassVar[bool] = False
 
     @abstractmethod
     def __call__(self, q: Tensor, k: Tensor, n_visible: Tensor | None) -> tuple[Tensor, Tensor, float]:

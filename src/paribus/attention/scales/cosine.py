@@ -12,6 +12,7 @@ from paribus.core.config import require
 
 class Cosine(Scale):
     source: ClassVar[str] = "苏剑林, Transformer升级之路：15、Key归一化助力长度外推, 2023-11-20, kexue.fm/archives/9859"
+    changes_keys: ClassVar[bool] = True
     strength: float  # lambda > 0; without any scale (1) cosine attention barely trains
 
     def check(self) -> None:

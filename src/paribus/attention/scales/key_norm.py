@@ -14,6 +14,7 @@ from paribus.attention.scales.unit import unit
 
 class KeyNorm(Scale):
     source: ClassVar[str] = "苏剑林, Transformer升级之路：15、Key归一化助力长度外推, 2023-11-20, kexue.fm/archives/9859"
+    changes_keys: ClassVar[bool] = True
 
     def __call__(self, q: Tensor, k: Tensor, n_visible: Tensor | None) -> tuple[Tensor, Tensor, float]:
         return q, unit(k), 1.0

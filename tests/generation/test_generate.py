@@ -8,9 +8,10 @@ from paribus.attention.masks.bidirectional import Bidirectional
 from paribus.attention.masks.causal import Causal
 from paribus.attention.masks.sliding_window import SlidingWindow
 from paribus.core.errors import ConfigError, InputError
-from paribus.generation.generate import generate, stream
+from paribus.generation.filters.temperature import Temperature
+from paribus.generation.generate import Stream, generate
+from paribus.generation.samplers.draw import Draw
 from paribus.generation.samplers.greedy import Greedy
-from paribus.generation.samplers.temperature import Temperature
 from paribus.layers.activations.squared_relu import SquaredReLU
 from paribus.layers.feed_forward.plain import FeedForward
 from paribus.layers.parameters import draw
@@ -68,7 +69,7 @@ def test_cached_generation_is_the_most_likely_text(mixer, length):
 
 def test_tokens_come_one_by_one():
     built = model(position=Rotary())
-    coming = stream(built, prompt(), 4)
+    coming = Stream(built, prompt(), 4)
     tokens = [next(coming) for _ in range(4)]
     assert [token.shape for token in tokens] == [(3,)] * 4
     assert next(coming, None) is None
@@ -83,11 +84,11 @@ def test_a_row_does_not_depend_on_its_neighbours():
 
 
 def test_a_seed_repeats_a_text():
-    built, warm = model(position=Rotary()), Temperature(temperature=2.0)
+    built, warm = model(position=Rotary()), Draw(filters=(Temperature(temperature=2.0),))
     one = generate(built, prompt(), 20, warm, seed=1)
     assert torch.equal(generate(built, prompt(), 20, warm, seed=1), one)
     assert not torch.equal(generate(built, prompt(), 20, warm, seed=2), one)
-    cold = Temperature(temperature=1e-4)
+    cold = Draw(filters=(Temperature(temperature=1e-4),))
     assert torch.equal(generate(built, prompt(), 20, cold, seed=1), generate(built, prompt(), 20, Greedy()))
 
 
@@ -104,7 +105,9 @@ def test_a_model_that_sees_later_tokens_cannot_generate():
 
 def test_prompts_that_cannot_be_read():
     built = model(position=Rotary())
-    with pytest.raises(InputError, match=r"shape \(1, 0\): expected \(batch, length\) with at least one token"):
+    with pytest.raises(
+        InputError, match=r"shape \(0,\): expected \(batch, length\) with at least one token in each row"
+    ):
         generate(built, torch.zeros((1, 0), dtype=torch.int64), 3)
     with pytest.raises(InputError, match=r"shape \(5,\)"):
         generate(built, torch.zeros(5, dtype=torch.int64), 3)
@@ -112,5 +115,52 @@ def test_prompts_that_cannot_be_read():
         generate(built, torch.tensor([[0, 11]]), 3)
     with pytest.raises(InputError, match="tokens -1 to 4"):
         generate(built, torch.tensor([[-1, 4]]), 3)
+    with pytest.raises(InputError, match="there is no prompt: give at least one"):
+        generate(built, [], 3)
     with pytest.raises(ConfigError, match="max_new_tokens = 0: expected at least 1"):
         generate(built, prompt(), 0)
+    with pytest.raises(ConfigError, match="chunk = 0: expected at least 1 token"):
+        generate(built, prompt(), 1, chunk=0)
+
+
+@pytest.mark.parametrize(
+    "mixer",
+    [
+        {"position": Rotary()},
+        {"position": NoPosition()},
+        {"position": Rotary(map=ReRoPE(window=4))},
+        {"position": Rotary(), "mask": Causal() & SlidingWindow(window=3)},
+    ],
+    ids=["rotary", "no position", "rerope", "sliding window"],
+)
+def test_prompts_of_several_lengths_are_read_as_if_alone(mixer):
+    built = model(**mixer)
+    prompts = [prompt(batch=1, length=n, seed=n)[0] for n in (1, 7, 4)]
+    together = generate(built, prompts, 9)
+    for row, one in enumerate(prompts):
+        assert torch.equal(together[row : row + 1], generate(built, one[None], 9))
+
+
+def test_a_drawn_row_does_not_depend_on_its_neighbours():
+    built, warm = model(position=Rotary()), Draw(filters=(Temperature(temperature=3.0),))
+    together = generate(built, prompt(batch=3), 12, warm, seed=4)
+    assert torch.equal(generate(built, prompt(batch=3)[:2], 12, warm, seed=4), together[:2])
+    assert len({tuple(row) for row in generate(built, prompt(batch=1).expand(3, -1), 12, warm).tolist()}) == 3
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 5, 6])
+def test_a_prompt_read_in_chunks(chunk):
+    built = model(position=Rotary(map=ReRoPE(window=4)))
+    assert torch.equal(generate(built, prompt(), 7, chunk=chunk), generate(built, prompt(), 7))
+
+
+def test_a_row_ends_with_its_end_token():
+    built = model(position=Rotary())
+    whole = generate(built, prompt(), 12)
+    end = int(whole[0, 3])
+    cut = generate(built, prompt(), 12, end=[end])
+    for row in range(3):
+        told, full = cut[row].tolist(), whole[row].tolist()
+        here = full.index(end) + 1 if end in full else len(told)
+        assert told == (full[:here] + [-1] * 12)[: len(told)]
+    assert generate(built, prompt()[:1], 12, end=[end]).shape[1] == whole[0].tolist().index(end) + 1

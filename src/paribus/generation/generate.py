@@ -1,55 +1,104 @@
 """Read a prompt once, then one token after the other over a cache."""
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from paribus.attention.masks.visible import Visible
 from paribus.core.config import require
-from paribus.core.errors import InputError
+from paribus.core.seed import generator
+from paribus.generation.prompts import padded
 from paribus.generation.samplers.base import Sampler
 from paribus.generation.samplers.greedy import Greedy
 from paribus.models.decoder import DecoderLM
 
+NONE = -1  # in place of a token of a row that has ended
 
-def stream(
-    model: DecoderLM, prompt: Tensor, max_new_tokens: int, sampler: Sampler | None = None, seed: int = 0
-) -> Iterator[Tensor]:
-    """Yield the new tokens, int64 (batch,), as they are chosen.
 
-    prompt int64 (batch, length) without padding, length >= 1. Equal seeds give equal tokens.
+class Stream:
+    """The new tokens of a batch, as they are chosen: an iterator of int64 (batch,), -1 for rows that have ended.
+
+    A row ends after one of the `end` tokens, or when `finish` is told so; the iterator ends with the last row or after
+    max_new_tokens. Row r of seed s draws from a stream of its own: it does not depend on its neighbours.
     """
-    require(max_new_tokens >= 1, f"max_new_tokens = {max_new_tokens}: expected at least 1")
-    if prompt.ndim != 2 or prompt.shape[1] == 0:
-        raise InputError(
-            f"the prompt has shape {tuple(prompt.shape)}: expected (batch, length) with at least one token"
-        )
-    if int(prompt.min()) < 0 or int(prompt.max()) >= model.config.vocab_size:
-        raise InputError(
-            f"the prompt has tokens {int(prompt.min())} to {int(prompt.max())}, the model knows 0 to "
-            f"{model.config.vocab_size - 1}: encode it with the tokenizer that the model was trained with"
-        )
-    return _stream(model, prompt, max_new_tokens, sampler or Greedy(), seed)
 
+    def __init__(
+        self,
+        model: DecoderLM,
+        prompts: Tensor | Sequence[Tensor],
+        max_new_tokens: int,
+        sampler: Sampler | None = None,
+        seed: int = 0,
+        end: Sequence[int] = (),
+        chunk: int = 512,
+    ) -> None:
+        """chunk: how many tokens of the prompt are read at a time, which bounds the memory of long prompts."""
+        require(max_new_tokens >= 1, f"max_new_tokens = {max_new_tokens}: expected at least 1")
+        require(chunk >= 1, f"chunk = {chunk}: expected at least 1 token")
+        self.model, self.sampler, self.end, self.chunk = model, sampler or Greedy(), frozenset(end), chunk
+        given = padded(prompts, model.config.vocab_size)
+        batch, length = given.tokens.shape
+        capacity = length + max_new_tokens
+        self.state = model.start(batch, capacity)
+        model.eval()
+        self.prompt, self.capacity = given, capacity
+        self.mask = None
+        if not bool(given.valid.all()):
+            later = torch.ones(batch, max_new_tokens, dtype=torch.bool, device=given.valid.device)
+            self.mask = Visible(valid=torch.cat([given.valid, later], dim=1))
+        # The text so far, for filters that look at it.
+        self.seen = given.tokens.where(given.valid, NONE)
+        self.ended = torch.zeros(batch, dtype=torch.bool)
+        self.random = [generator(seed, "generation", row) for row in range(batch)]
+        self.logits: Tensor | None = None
 
-@torch.no_grad()
-def _stream(model: DecoderLM, prompt: Tensor, max_new_tokens: int, sampler: Sampler, seed: int) -> Iterator[Tensor]:
-    model.eval()
-    random = torch.Generator().manual_seed(seed)
-    batch, length = prompt.shape
-    state = model.start(batch, length + max_new_tokens)
-    positions = torch.arange(length, device=prompt.device).expand(batch, -1)
-    logits, state = model.prefill(prompt, positions, state, last=1)
-    for place in range(length, length + max_new_tokens):
-        token = sampler(logits[:, -1], random)
-        yield token
-        if place + 1 < length + max_new_tokens:
-            here = torch.full((batch, 1), place, device=prompt.device)
-            logits, state = model.prefill(token[:, None], here, state)
+    def __iter__(self) -> "Stream":
+        return self
+
+    @torch.no_grad()
+    def __next__(self) -> Tensor:
+        if self.seen.shape[1] == self.capacity or bool(self.ended.all()):
+            raise StopIteration
+        logits = self._read_prompt() if self.logits is None else self._read_last()
+        uniform = torch.from_numpy(np.array([row.random() for row in self.random]))
+        token = self.sampler(logits, self.seen, uniform)
+        token = token.where(~self.ended.to(token.device), NONE)
+        self.seen = torch.cat([self.seen, token[:, None]], dim=1)
+        self.logits = logits
+        for row, chosen in enumerate(token.tolist()):
+            if chosen in self.end:
+                self.finish(row)
+        return token
+
+    def finish(self, row: int) -> None:
+        """End a row: what it gives from now on is -1."""
+        self.ended[row] = True
+
+    def _read_prompt(self) -> Tensor:
+        tokens, positions = self.prompt.tokens, self.prompt.positions
+        for at in range(0, tokens.shape[1], self.chunk):
+            part = slice(at, at + self.chunk)
+            logits, self.state = self.model.prefill(tokens[:, part], positions[:, part], self.state, self.mask, last=1)
+        return logits[:, -1]
+
+    def _read_last(self) -> Tensor:
+        token = self.seen[:, -1:].clamp_min(0)  # what an ended row reads is nobody's
+        new = self.seen.shape[1] - self.prompt.tokens.shape[1]
+        positions = self.prompt.positions[:, -1:] + new
+        logits, self.state = self.model.prefill(token, positions, self.state, self.mask)
+        return logits[:, -1]
 
 
 def generate(
-    model: DecoderLM, prompt: Tensor, max_new_tokens: int, sampler: Sampler | None = None, seed: int = 0
+    model: DecoderLM,
+    prompts: Tensor | Sequence[Tensor],
+    max_new_tokens: int,
+    sampler: Sampler | None = None,
+    seed: int = 0,
+    end: Sequence[int] = (),
+    chunk: int = 512,
 ) -> Tensor:
-    """The new tokens, int64 (batch, max_new_tokens)."""
-    return torch.stack(list(stream(model, prompt, max_new_tokens, sampler, seed)), dim=1)
+    """The new tokens, int64 (batch, n) with n <= max_new_tokens, -1 after the end of a row; see Stream."""
+    return torch.stack(list(Stream(model, prompts, max_new_tokens, sampler, seed, end, chunk)), dim=1)

@@ -2,18 +2,18 @@
 
 from typing import ClassVar
 
-import torch
 from torch import Tensor
 
+from paribus.generation.filters.repetition_penalty import RepetitionPenalty
 from paribus.generation.samplers.base import Sampler
 
 
 class Greedy(Sampler):
     source: ClassVar[str] = "Graves, Sequence Transduction with Recurrent Neural Networks, arXiv:1211.3711"
 
-    def __call__(self, logits: Tensor, random: torch.Generator) -> Tensor:
+    def choose(self, logits: Tensor, uniform: Tensor) -> Tensor:
         highest = logits == logits.amax(dim=-1, keepdim=True)
         return highest.int().argmax(dim=-1)
 
 
-Greedy.examples = (Greedy(),)
+Greedy.examples = (Greedy(), Greedy(filters=(RepetitionPenalty(penalty=1.1),)))

@@ -2,7 +2,10 @@
 
 import json
 import os
+import platform
+import shlex
 import sys
+import time
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -18,9 +21,9 @@ from paribus.core.errors import ConfigError, Interrupted
 from paribus.data.source import Stream
 from paribus.lab.cell import Environment
 from paribus.lab.claim import Profile, Trained
-from paribus.lab.estimate import check_room, estimate
+from paribus.lab.estimate import Estimate, check_room, estimate
 from paribus.lab.executors.local import LocalExecutor
-from paribus.lab.folder import RunFolder
+from paribus.lab.folder import ABOUT, RunFolder
 from paribus.lab.load import load
 from paribus.lab.plan import Plan, make_plan
 from paribus.lab.plan import plan_json as plan_text
@@ -86,6 +89,7 @@ def _conduct(
     }
     executor = make(jobs, settings)
     with RunFolder(folder).opened(plan_text(plan)) as run_folder:
+        run_folder.write(ABOUT, json_text(about(word, profile_name, seeds, out, cost)))
         try:
             with Display(console, cost) as display:
                 record = Run(plan, run_folder, executor, display.watch).carry_out()
@@ -109,6 +113,22 @@ def _conduct(
         )
     console.print(f"[bold]verdict: {record.verdict.word}[/bold]   report: {report}", soft_wrap=True)
     return record.verdict.exit_code, verdict
+
+
+def about(word: str, profile_name: str, seeds: int | None, out: Path | None, cost: Estimate) -> dict[str, Any]:
+    """The contents of run.json: the command that goes on with this run, who began it, and how many cells it has."""
+    words = ["paribus", "compare" if word.endswith(".py") else "check", word, "--profile", profile_name]
+    words += [] if seeds is None else ["--seeds", str(seeds)]
+    words += [] if out is None else ["--out", str(out)]
+    return {
+        "schema": "paribus.run/1",
+        "command": shlex.join(words),
+        "directory": os.getcwd(),
+        "host": platform.node(),
+        "process": os.getpid(),
+        "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "cells": cost.cells,
+    }
 
 
 def prepare(word: str, profile_name: str, seeds: int | None, console: Console) -> tuple[Plan, Path | None]:

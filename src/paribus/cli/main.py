@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from paribus.cli import check, claims, compare, evaluate, generate, new, theory, tokenizer, train, verify
+from paribus.cli import check, claims, compare, evaluate, generate, new, runs, theory, tokenizer, train, verify
 
 app = typer.Typer(
     name="paribus",
@@ -20,6 +20,7 @@ for command in (
     claims.claims,
     compare.compare,
     new.new,
+    runs.runs,
     train.train,
     evaluate.evaluate,
     generate.generate,

@@ -1,6 +1,7 @@
 """A run folder: the files are the truth.
 
     <run>/plan.json                      what was planned; another plan in the folder is an error
+    <run>/run.json                       who carried it out last: command, host, number of cells; no number hangs on it
     <run>/cells/<digest>/cell.json       what the digest was made of
                          events.jsonl    one line a training step
                          weights.safetensors, progress.safetensors (while it trains)
@@ -17,15 +18,19 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
 from paribus.core.errors import ParibusError, RunFolderError
-from paribus.lab.cell import Cell
+
+if TYPE_CHECKING:
+    from paribus.lab.cell import Cell  # loads torch, and who only lists runs does without
 
 PLAN, CELLS, RESULT, WEIGHTS, EVENTS = "plan.json", "cells", "result.json", "weights.safetensors", "events.jsonl"
+CELL, VERDICT, ABOUT, LOCK, LOCKS = "cell.json", "verdict.json", "run.json", ".lock", "locks"
 PROGRESS = "progress.safetensors"
+PATIENCE = 1.0  # seconds to wait for a lock: who only looks whether a run is at work holds it for a moment
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -77,9 +82,9 @@ class RunFolder:
             raise RunFolderError(
                 f"cannot make the run folder {self.path} ({error.strerror}): choose a writable place with --out"
             ) from error
-        lock = FileLock(self.path / ".lock")
+        lock = FileLock(self.path / LOCK)
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=PATIENCE)
         except Timeout as error:
             raise RunFolderError(
                 f"another run is at work in {self.path}: wait for it, stop it, or choose another folder with --out"
@@ -117,10 +122,10 @@ class RunFolder:
             )
         write_whole(plan, plan_text)
 
-    def cell(self, cell: Cell) -> Path:
+    def cell(self, cell: "Cell") -> Path:
         return self.path / CELLS / cell.digest
 
-    def result(self, cell: Cell) -> dict[str, Any] | None:
+    def result(self, cell: "Cell") -> dict[str, Any] | None:
         """The finished result of a cell, here or in a neighbouring run, or None."""
         own = self.cell(cell)
         if not (own / RESULT).exists() and not self._borrow(cell):
@@ -129,7 +134,7 @@ class RunFolder:
         (own / PROGRESS).unlink(missing_ok=True)  # of a worker that was killed just after its result
         return result
 
-    def _borrow(self, cell: Cell) -> bool:
+    def _borrow(self, cell: "Cell") -> bool:
         """Copy a finished cell from a run folder beside this one; whether there was one."""
         target = self.cell(cell)
         for neighbour in sorted(self.path.resolve().parent.glob(f"*/{CELLS}/{cell.digest}")):
@@ -153,7 +158,7 @@ class RunFolder:
         return path
 
 
-def _finished(folder: Path, cell: Cell) -> dict[str, Any]:
+def _finished(folder: Path, cell: "Cell") -> dict[str, Any]:
     """The result in a cell's folder, if everything that belongs to it is there."""
     cure = f"delete {folder} and run the same command again, only that is redone"
     result = read_json(folder / RESULT, cure)

@@ -8,6 +8,7 @@ import pytest
 from paribus.core.errors import ConfigError
 from paribus.lab.claim import Arm, Budget, Measured, Profile, defined_in
 from paribus.lab.predictions import Greater
+from paribus.losses.output.cross_entropy import CrossEntropy
 
 
 @pytest.fixture
@@ -31,6 +32,7 @@ def test_arms_refer_to_arms_that_are_trained_from_scratch(claim):
     tuned = [rotary, none, Arm("t", config, starts_from="rotary"), Arm("tt", config, starts_from="t")]
     refused(["'tt' starts_from 't'"], lambda: replace(claim, arms=tuned))
     refused(["both reads 'a' and starts from 'b'"], lambda: Arm("x", config, reads="a", starts_from="b"))
+    refused(["'x' reads 'a'", "leave the loss away"], lambda: Arm("x", config, reads="a", loss=CrossEntropy()))
     refused(["two arms of one name"], lambda: replace(claim, arms=[rotary, rotary]))
     refused(["at least one arm"], lambda: replace(claim, arms=[]))
 

@@ -11,6 +11,7 @@ from paribus.data.text_source import Text
 from paribus.lab.claim import Arm
 from paribus.lab.load import load
 from paribus.lab.plan import plan_json, with_dependencies
+from paribus.losses.output.earth_mover import EarthMover
 from paribus.normalizers.softmax import Softmax
 from paribus.positions.maps.rerope import ReRoPE
 from paribus.positions.rotary import Rotary
@@ -29,6 +30,12 @@ def readers(claim):
 def further(claim):
     """The claim with an arm that is trained on from the weights of another."""
     return replace(claim, arms=[*claim.arms, Arm("further", claim.arms[0].config, starts_from="rotary")])
+
+
+def mover(claim, **changes):
+    """The claim with an arm that is trained on from another by a loss of its own."""
+    arm = Arm("further", claim.arms[0].config, starts_from="rotary", loss=EarthMover.Config(**changes))
+    return replace(claim, arms=[*claim.arms, arm])
 
 
 def digests(plan):
@@ -63,6 +70,37 @@ def test_what_names_a_cell(laboratory, monkeypatch):
     assert digests(laboratory.plan()) == names
     monkeypatch.setattr(paribus.lab.cell, "ENGINE_REVISION", -1)
     assert not set(digests(laboratory.plan())) & set(names)
+
+
+def test_a_loss_names_the_cells_that_are_trained_by_it_and_no_others(laboratory):
+    claim = laboratory.claim
+    assert "loss" not in json.loads(plan_json(laboratory.plan(further(claim))))["arms"][2]
+    plain, by_loss, other = (
+        {cell.arm: cell.digest for cell in laboratory.plan(one).verdict_cells(RATES) if cell.replicate == 0}
+        for one in (further(claim), mover(claim), mover(claim, share=0.4))
+    )
+    assert plain["rotary"] == by_loss["rotary"]
+    assert len({plain["further"], by_loss["further"], other["further"]}) == 3
+    plan = laboratory.plan(mover(claim))
+    assert json.loads(plan_json(plan))["arms"][2]["loss"]["part"] == "EarthMover"
+    training = next(cell.weights for cell in plan.verdict_cells(RATES) if cell.arm == "further")
+    assert training.loss == EarthMover.Config()
+    assert training.revisions["EarthMover"] == EarthMover.Config.revision
+    assert training.weights.loss is None
+
+
+def test_what_a_loss_costs_is_told_and_counted(laboratory):
+    claim = laboratory.claim
+    plan = laboratory.plan(mover(claim))
+    plain, moved = claim.arms[0], plan.claim.arm("further")
+    assert plan.training_flops(moved) - plan.training_flops(plain) == 2 * 8 * 16  # vocabulary x d_model
+    assert plan.training_flops(plain) == 3 * plan.sized["rotary"].flops_per_token
+    cost = {cell.arm: cell.weights.cost for cell in plan.verdict_cells(RATES)}
+    assert cost["further"] - cost["rotary"] == 2 * 8 * 16 * plan.steps * plan.tokens_per_step
+    matched = replace(mover(claim), task=replace(claim.task, match="flops"))
+    with pytest.raises(ConfigError, match="the losses of further cost more than cross entropy"):
+        laboratory.plan(matched)
+    laboratory.plan(replace(mover(claim, ground="identity"), task=matched.task))
 
 
 def test_a_metric_renames_readings_only(laboratory):

@@ -11,7 +11,10 @@ from paribus.lab.claim import Arm, Budget, Measured, Profile
 from paribus.lab.folder import CELLS
 from paribus.lab.predictions import Equivalent, Greater
 from paribus.lab.record import Tried
+from paribus.lab.report.markdown import markdown
 from paribus.lab.run import Watch, best_rates, beyond
+from paribus.losses.output.cross_entropy import CrossEntropy
+from paribus.losses.output.earth_mover import EarthMover
 from paribus.positions.maps.rerope import ReRoPE
 from paribus.positions.rotary import Rotary
 
@@ -209,6 +212,21 @@ def test_arms_that_start_from_others(laboratory):
     base = record.trained["rotary", 0]
     assert record.trained["further", 0].cell.weights.digest == base.cell.digest
     assert record.trained["further", 0].result["initial"] != base.result["initial"]
+
+
+def test_an_arm_is_trained_by_its_own_loss(laboratory):
+    """Chunks of cross entropy lead where the loop's own leads, all but bit for bit; a loss of another kind does not."""
+    claim = laboratory.claim
+    losses = {"plain": None, "chunks": CrossEntropy(chunk=5), "mover": EarthMover.Config(share=1.0, adaptive=False)}
+    further = [Arm(name, claim.arms[0].config, starts_from="rotary", loss=loss) for name, loss in losses.items()]
+    prediction = replace(claim.predicts[0], arm="plain", than="rotary")
+    record, _ = laboratory.run(laboratory.plan(replace(claim, arms=[claim.arms[0], *further], predicts=[prediction])))
+    dev = {name: record.trained[name, 0].result["metrics"]["dev_loss"] for name in losses}
+    assert dev["chunks"] == pytest.approx(dev["plain"], rel=1e-4)
+    assert abs(dev["mover"] - dev["plain"]) > 1e-3
+    # Its loss is a cost in [0, 2]; what is compared is cross entropy for every arm.
+    assert record.trained["mover", 0].result["metrics"]["train_loss"] < 2 < dev["mover"]
+    assert "trained by EarthMover(reduction=TokenMean(), chunk=None, share=1, adaptive=False" in markdown(record)
 
 
 def half(config, replicate):

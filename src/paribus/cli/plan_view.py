@@ -55,8 +55,8 @@ def plan_json(plan: Plan, cost: Estimate, jobs: int, folder: Path) -> dict[str, 
         "sizes": {
             name: {
                 "n_parameters": sized.n_parameters,
-                "flops_per_token": 3 * sized.flops_per_token,
-                "causal_flops_per_token": 3 * sized.causal_flops_per_token,
+                "flops_per_token": plan.training_flops(plan.claim.arm(name)),
+                "causal_flops_per_token": plan.training_flops(plan.claim.arm(name), causal=True),
                 "residual": sized.residual,
             }
             for name, sized in plan.sized.items()
@@ -86,8 +86,8 @@ def plan_table(console: Console, plan: Plan, cost: Estimate, jobs: int, folder: 
             arms.add_row(
                 arm.name,
                 f"{sized.n_parameters:,}",
-                f"{3 * sized.flops_per_token / 1e6:.3f}",
-                f"{3 * sized.causal_flops_per_token / 1e6:.3f}",
+                f"{plan.training_flops(arm) / 1e6:.3f}",
+                f"{plan.training_flops(arm, causal=True) / 1e6:.3f}",
                 residual,
                 origin,
             )

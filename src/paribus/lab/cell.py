@@ -13,6 +13,7 @@ import torch
 
 from paribus.core.config import digest, revisions, to_dict
 from paribus.lab.code import foreign_code
+from paribus.losses.output.base import OutputLoss
 
 # Raised when the loop, the evaluation, the models or attention engine change numbers (tests/test_revisions.py).
 ENGINE_REVISION = 2
@@ -50,6 +51,7 @@ class Cell:
     steps: int | None = None
     perturbed: bool = False  # the A/A arm: weights times 1 + 1e-6 noise
     weights: "Cell | None" = None  # whose trained weights are read or trained further
+    loss: OutputLoss | None = None  # what a training lowers; in the digest through `task`
     cost: float = 0.0  # FLOPs, for progress; not part of the digest
 
     @cached_property

@@ -13,6 +13,7 @@ from paribus.core.errors import ConfigError, nearest
 from paribus.data.source import Source
 from paribus.evaluation.base import Metric
 from paribus.lab.predictions import Prediction
+from paribus.losses.output.base import OutputLoss
 from paribus.training.budget import Contract
 from paribus.training.recipe import Recipe
 
@@ -22,18 +23,24 @@ class Arm:
     """One of the things compared.
 
     reads: the arm whose trained weights this one reads with its own config (other positions, another scale): nothing is
-    trained. starts_from: the arm whose trained weights this one is trained further from.
+    trained. starts_from: the arm whose trained weights this one is trained further from. loss: what its training
+    lowers; None is the mean cross entropy of the logits. Rates are chosen by cross entropy whatever the loss.
     """
 
     name: str
     config: Any
     reads: str | None = None
     starts_from: str | None = None
+    loss: OutputLoss | None = None
 
     def __post_init__(self) -> None:
         require(
             self.reads is None or self.starts_from is None,
             f"arm {self.name!r} both reads {self.reads!r} and starts from {self.starts_from!r}: choose one",
+        )
+        require(
+            self.reads is None or self.loss is None,
+            f"arm {self.name!r} reads {self.reads!r}, so that nothing is trained by its loss: leave the loss away",
         )
 
 

@@ -97,6 +97,7 @@ class Plan:
                     "config": to_dict(self.sized[arm.name].config if arm.name in self.sized else arm.config),
                     "reads": arm.reads,
                     "starts_from": arm.starts_from,
+                    **_named(arm),
                 }
                 for arm in claim.arms
             ],
@@ -104,7 +105,7 @@ class Plan:
             "primary": claim.primary,
             "predicts": [to_dict(prediction) for prediction in self.predictions],
             "manifest": self.manifest.get("digest", ""),
-            "revisions": revisions_of([arm.config for arm in claim.arms], claim.task),
+            "revisions": revisions_of([(arm.config, arm.loss) for arm in claim.arms], claim.task),
             "engine": ENGINE_REVISION,
             "environment": asdict(self.environment),
         }
@@ -119,6 +120,12 @@ class Plan:
     @property
     def digest(self) -> str:
         return digest(self.described())
+
+    def training_flops(self, arm: Arm, causal: bool = False) -> float:
+        """FLOPs of training on one token, the loss included; `causal`: without the pairs above the diagonal."""
+        sized = self.sized[arm.name]
+        forward = sized.causal_flops_per_token if causal else sized.flops_per_token
+        return TRAINING_FACTOR * forward + loss_flops(arm)
 
     def tuning_cells(self, arm: Arm, rates: Mapping[str, float], grid: Sequence[float]) -> list[Cell]:
         """One training per rate of the grid and tuning seed; `rates` are those already chosen for other arms."""
@@ -159,15 +166,17 @@ class Plan:
                 "manifest": self.manifest.get("digest", ""),
                 "train_length": task.train_length,
                 "recipe": to_dict(task.recipe),
+                **_named(arm),
             },
-            revisions=revisions_of(config, task.data, task.recipe),
+            revisions=revisions_of(config, task.data, task.recipe, arm.loss),
             replicate=seed,
             environment=self.environment,
             learning_rate=rate,
             steps=steps,
             perturbed=phase == "aa",
             weights=start,
-            cost=TRAINING_FACTOR * self.sized[arm.name].flops_per_token * steps * self.tokens_per_step,
+            loss=arm.loss,
+            cost=self.training_flops(arm) * steps * self.tokens_per_step,
         )
 
     def _read(self, arm: Arm, seed: int, rates: Mapping[str, float], phase: str) -> Cell:
@@ -217,6 +226,16 @@ class Plan:
         return with_dependencies(tuning + self.verdict_cells(stand_in))
 
 
+def _named(arm: Arm) -> dict[str, Any]:
+    """The loss that an arm names. Nothing where it names none, so that such a cell keeps its name."""
+    return {} if arm.loss is None else {"loss": to_dict(arm.loss)}
+
+
+def loss_flops(arm: Arm) -> int:
+    """FLOPs a token that the arm's own loss adds to a training by cross entropy."""
+    return 0 if arm.loss is None else arm.loss.extra_flops(arm.config.vocab_size, arm.config.d_model)
+
+
 def with_dependencies(cells: list[Cell]) -> list[Cell]:
     """The cells and all that they need, each digest once, what is needed first."""
     found: dict[str, Cell] = {}
@@ -255,6 +274,11 @@ def make_plan(
                 sized[arm.name] = match(arm.config, reference.config, length, contract)
             except ConfigError as error:
                 raise ConfigError(f"arm {arm.name!r} against {reference.name!r}: {error}") from error
+        if contract == "flops" and (unequal := [arm.name for arm in claim.trained_arms() if loss_flops(arm)]):
+            raise ConfigError(
+                f"the losses of {', '.join(unequal)} cost more than cross entropy, and d_ff is not solved for that: say "
+                "match='parameters' or 'none' in the task; the table of arms then shows what each costs"
+            )
         for arm in claim.arms:
             if arm.reads is not None:
                 owner = sized[arm.reads].config

@@ -139,6 +139,7 @@ def _train(
             task.recipe,
             learning_rate=cell.learning_rate,
             steps=steps,
+            loss=cell.loss,
             journal=events,
             progress=folder / PROGRESS,
             every_seconds=checkpoint_seconds,

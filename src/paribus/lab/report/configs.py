@@ -48,6 +48,8 @@ def described(plan: Plan, arm: Arm) -> str:
         return "; ".join([*origin, "the others are set against it"])
     differing = differences(config_of(plan, first), config_of(plan, arm.name))
     found = [f"{field}: {ours} → {theirs}" for field, ours, theirs in differing]
+    if arm.loss is not None:
+        found.append(f"trained by {spell(to_dict(arm.loss))}")
     return "; ".join([*origin, *(found or [f"the same config as {first}"])])
 
 

@@ -10,7 +10,6 @@ from paribus.lab.report import words
 from paribus.lab.report.configs import origin_of
 from paribus.lab.report.markup import Html, facts, folded, join, section, table, tag
 from paribus.lab.report.metrics import unit_of
-from paribus.theory.flops import TRAINING_FACTOR
 from paribus.tokenizer.bytes import Bytes
 
 
@@ -39,9 +38,9 @@ def arms(plan: Plan) -> tuple[list[str], list[list[str]]]:
         sized = plan.sized.get(arm.name)
         if sized is None:
             continue
-        flops = (sized.flops_per_token, sized.causal_flops_per_token)
+        flops = (plan.training_flops(arm), plan.training_flops(arm, causal=True))
         residual = "–" if arm.reads else f"{100 * sized.residual:+.3f} %".replace("-", "−")
-        prices = [f"{TRAINING_FACTOR * each / 1e6:.3f}" for each in flops]
+        prices = [f"{each / 1e6:.3f}" for each in flops]
         rows.append([arm.name, origin_of(arm), f"{sized.n_parameters:,}", *prices, residual])
     return header, rows
 

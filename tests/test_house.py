@@ -33,6 +33,7 @@ NO_SOURCE = {
     "SequenceMean": "an average",
     "SequenceSum": "an average",
     "Recipe": "an optimizer and a schedule, which have their own",
+    "AnyModule": "whatever the user's module is",
     "Settings": "the numbers of a trained tokenizer, which has its own",
     "Trained": "a form of the laboratory",
     "Measured": "a form of the laboratory",
@@ -45,6 +46,7 @@ NO_EXAMPLES = {
     "Measured": "holds a function: tested with the claims",
     "Budget": "one number",
     "Profile": "tested with the claims",
+    "AnyModule": "holds a class or function: tests/models/test_any_module.py",
     "DecoderLM": "tests/models builds one around every example of a mixer, a norm and a feed-forward network",
     "Settings": "tested with the trainer",
 }

@@ -147,7 +147,7 @@ def test_any_module_is_an_arm(paribus_command, tiny):
     read = [cell for cell in verdict["cells"] if (cell["kind"], cell["phase"]) == ("read", "verdict")]
     assert len({cell["metrics"]["loss@12"] for cell in read}) == len(read) == 4
     Path("unequal.py").write_text(OWN.format(tiny=tiny, match="parameters"))
-    assert "match it by hand and say match='none'" in complaint(paribus_command("compare", "unequal.py"))
+    assert "match it by hand, or say match='none'" in complaint(paribus_command("compare", "unequal.py"))
 
 
 def test_words_that_are_unknown(refused, tiny):

@@ -49,9 +49,10 @@ def test_an_arm_of_the_same_price_is_left_as_it_is():
 
 
 def test_none_matches_nothing():
+    """And says how far apart the arms are."""
     sized = match(GATED, REFERENCE, 64, "none")
     assert sized.config == GATED
-    assert sized.residual == 0
+    assert sized.residual == GATED.n_parameters() / REFERENCE.n_parameters() - 1 < -0.1
 
 
 @dataclass(frozen=True)
@@ -101,12 +102,26 @@ def test_a_width_that_costs_nothing():
 
 
 def test_a_model_without_a_width():
-    class Foreign:
-        def n_parameters(self) -> int:
-            return 3
+    """It must match as it is, to within 0.5 %."""
 
-    with pytest.raises(ConfigError, match="Foreign has no d_ff to solve for: match it by hand and say match='none'"):
-        match(Foreign(), REFERENCE, 64, "parameters")
+    @dataclass(frozen=True)
+    class Foreign:
+        size: int
+
+        def n_parameters(self) -> int:
+            return self.size
+
+        def flops(self, length: int, causal: bool = False) -> int:
+            return length * self.size
+
+    for contract in ("parameters", "flops"):
+        assert match(Foreign(1004), Foreign(1000), 64, contract).residual == pytest.approx(0.004)
+        with pytest.raises(
+            ConfigError, match=r"Foreign has no d_ff to solve for, and \+0.60% .* apart: name the option"
+        ):
+            match(Foreign(1006), Foreign(1000), 64, contract)
+    with pytest.raises(ConfigError, match="no flops could be counted in Foreign: let its config declare them"):
+        match(Foreign(5), Foreign(0), 64, "flops")
 
 
 def test_the_price_is_monotone():

@@ -1,14 +1,18 @@
 """What a config does not declare is counted, and the count is what a config of the package declares."""
 
+import random
 from dataclasses import dataclass
 
+import numpy as np
 import pytest
+import torch
 from torch import nn
 
 from paribus.attention.grouped_query import GroupedQuery
+from paribus.core.errors import ConfigError
 from paribus.layers.feed_forward.plain import FeedForward
 from paribus.models.decoder import DecoderLM
-from paribus.training.price import flops, n_parameters
+from paribus.training.price import check_layout, flops, n_parameters, seed_everything
 
 PACKAGE = DecoderLM.Config(
     n_layers=2, d_model=12, vocab_size=7, mixer=GroupedQuery.Config(n_heads=3), feed_forward=FeedForward.Config(d_ff=20)
@@ -76,3 +80,79 @@ def test_what_is_declared_is_believed():
     assert n_parameters(Declared()) == 5
     assert flops(Declared(), 4) == 8
     assert flops(Declared(), 4, causal=True) == 4
+
+
+class Moody(nn.Module):
+    """Another model whenever the dice say so."""
+
+    def __init__(self, dice):
+        super().__init__()
+        self.one = nn.Linear(3, 4)
+        {
+            "no": lambda: None,
+            "shape": lambda: setattr(self, "two", nn.Linear(3, 1 + random.randrange(10**6))),
+            "name": lambda: self.add_module(f"two_{np.random.randint(10**6)}", nn.Linear(3, 3)),  # noqa: NPY002
+            "count": lambda: self.extend(int(torch.randint(1000, ()))),
+        }[dice]()
+
+    def extend(self, count):
+        self.more = nn.ParameterList(torch.zeros(1) for _ in range(count))
+
+
+@dataclass(frozen=True)
+class MoodyConfig:
+    dice: str
+
+    def build(self):
+        return Moody(self.dice)
+
+
+@pytest.mark.parametrize("dice", ["shape", "name", "count"])
+def test_a_model_that_changes_with_the_seed(dice):
+    """Other shapes, names or a count, whichever generator they are drawn from."""
+    before = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    with pytest.raises(
+        ConfigError, match=r"MoodyConfig changes with the seed: it has .* in all against .* their names"
+    ):
+        n_parameters(MoodyConfig(dice))
+    after = torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()  # noqa: NPY002
+    assert torch.equal(before[0], after[0])
+    assert before[1:] == after[1:]
+
+
+def test_a_model_of_one_layout():
+    config = MoodyConfig("no")
+    for seed in range(3):
+        seed_everything(seed)
+        check_layout(config, config.build(), seed)
+    other = config.build()
+    other.one = nn.Linear(3, 5)
+    with pytest.raises(
+        ConfigError, match=r"has 'one.bias' of shape \(4,\), and at seed 3 it has .* shape \(5,\) \(16 num"
+    ):
+        check_layout(config, other, 3)
+    del other.one
+    with pytest.raises(ConfigError, match=r"at seed 4 it has no 'one\.bias'"):
+        check_layout(config, other, 4)
+
+
+def test_parameters_are_counted_without_making_them():
+    """Sixteen terabytes of weights are an outline only."""
+
+    @dataclass(frozen=True)
+    class Huge:
+        def build(self):
+            return nn.Linear(2_000_000, 2_000_000, bias=False)
+
+    assert n_parameters(Huge()) == 4 * 10**12
+
+
+def test_a_model_that_must_be_made_to_be_counted():
+    @dataclass(frozen=True)
+    class Looked:
+        def build(self):
+            made = nn.Linear(3, 4)
+            made.largest = float(made.weight.detach().max())
+            return made
+
+    assert n_parameters(Looked()) == 16

@@ -17,6 +17,10 @@ from typing import Any, ClassVar, Union, dataclass_transform, get_args, get_orig
 
 from paribus.core.errors import ConfigError, nearest
 
+# A file that a user names by its path is a module of a name that begins so. Where it lies is no part of a
+# configuration: its code is hashed instead (lab/code.py).
+USER_MODULE = "paribus_user_"
+
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 class Part:
@@ -136,7 +140,8 @@ def to_dict(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, (type, types.FunctionType)):
-        return f"{value.__module__}:{value.__qualname__}"
+        module = value.__module__ or ""
+        return f"{'' if module.startswith(USER_MODULE) else module}:{value.__qualname__}"
     raise ConfigError(f"{type(value).__name__} {value!r} has no JSON form: pass a part, a number, a string or a tuple")
 
 

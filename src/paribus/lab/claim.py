@@ -138,6 +138,14 @@ class Claim:
                     by_name[other].reads is None and by_name[other].starts_from is None,
                     f"arm {arm.name!r} {role} {other!r}, which is not trained from scratch itself",
                 )
+        if isinstance(self.task, Trained):
+            for arm in self.arms:
+                require(
+                    callable(getattr(arm.config, "build", None)),
+                    f"arm {arm.name!r} is given {arm.config!r}: expected a config whose build() makes the model anew "
+                    "for every seed; for any other class or function that makes an nn.Module write "
+                    "AnyModule.Config(make=...), from paribus.models.any_module",
+                )
         ids = [prediction.id for prediction in self.predicts]
         require(len(ids) > 0, "predicts = []: a claim must be able to fail")
         require(len(set(ids)) == len(ids), f"two predictions of one id among {', '.join(ids)}")

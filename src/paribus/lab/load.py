@@ -8,7 +8,7 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
-from paribus.core.config import Part, hints, part_name
+from paribus.core.config import USER_MODULE, Part, hints, part_name
 from paribus.core.errors import ConfigError, InputError, nearest
 from paribus.lab.claim import Claim, defined_in
 from paribus.lab.index import claim_files
@@ -33,7 +33,7 @@ def import_file(path: Path) -> ModuleType:
     """
     if not path.is_file():
         raise InputError(f"there is no file {path}: give a claim's name (paribus claims) or the path of a .py file")
-    name = "paribus_user_" + re.sub(r"\W", "_", str(path.resolve()))
+    name = USER_MODULE + re.sub(r"\W", "_", str(path.resolve()))
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

@@ -11,14 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+import torch
+
 from paribus.core.config import canonical_json, digest, to_dict
 from paribus.core.errors import ConfigError
 from paribus.lab.cell import ENGINE_REVISION, Cell, Environment, revisions_of
 from paribus.lab.claim import Arm, Claim, Measured, Profile, Trained
 from paribus.lab.code import code_hash
 from paribus.lab.predictions import Prediction
+from paribus.models.any_module import AnyModule, sees_ahead
 from paribus.theory.flops import TRAINING_FACTOR
-from paribus.training.budget import Sized, match, size
+from paribus.training.budget import Sized, match, size, width
 from paribus.training.price import flops
 
 SMOKE = "smoke"
@@ -283,9 +286,11 @@ def make_plan(
             if arm.reads is not None:
                 owner = sized[arm.reads].config
                 config = arm.config
-                if hasattr(config, "with_d_ff") and config.feed_forward.d_ff != owner.feed_forward.d_ff:
-                    config = config.with_d_ff(owner.feed_forward.d_ff)
+                solved = width(owner)
+                if solved is not None and width(config) not in (None, solved):
+                    config = config.with_d_ff(solved)
                 sized[arm.name] = size(config, length)
+        _check_modules(sized, claim.task)
     return Plan(name, claim, profile_name, profile, environment, manifest, sized)
 
 
@@ -301,6 +306,27 @@ def _check_vocabulary(claim: Claim, task: Trained) -> None:
         if own != task.data.vocab_size:
             raise ConfigError(
                 f"arm {arm.name!r} has vocab_size = {own}, the data has {task.data.vocab_size}: make them equal"
+            )
+
+
+def _check_modules(sized: Mapping[str, Sized], task: Trained) -> None:
+    """What a module from elsewhere must keep to: logits of this vocabulary, and no look ahead unless it says so."""
+    vocabulary, length = task.data.vocab_size, task.train_length
+    for name, config in {name: one.config for name, one in sized.items()}.items():
+        if not isinstance(config, AnyModule.Config):
+            continue
+        model = config.build().eval()
+        with torch.no_grad():
+            given = model(torch.zeros((1, length), dtype=torch.int64)).shape[-1]
+        if given != vocabulary:
+            raise ConfigError(
+                f"arm {name!r} gives logits of {given} tokens, the data has {vocabulary}: make them equal"
+            )
+        if config.causal and length > 1 and (at := sees_ahead(model, length, vocabulary)) is not None:
+            raise ConfigError(
+                f"arm {name!r} sees the future: its logits at token {at} change when tokens from {(length + 1) // 2} "
+                "on do. Mask its attention, or say causal=False if that is meant and the targets are not among what "
+                "it sees"
             )
 
 

@@ -14,8 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from paribus.core.config import to_dict
-from paribus.core.errors import CellFailed
+from paribus.core.config import part_name, to_dict
+from paribus.core.errors import CellFailed, ConfigError
 from paribus.core.seed import derive
 from paribus.data.source import Stream
 from paribus.lab.cell import Cell
@@ -27,6 +27,7 @@ from paribus.models.weights import load_weights, save_weights
 from paribus.training.loop import train
 from paribus.training.objective import token_loss
 from paribus.training.precision import autocast
+from paribus.training.price import check_layout, seed_everything
 
 DEV_WINDOWS = 256
 PERTURBATION = 1e-6
@@ -89,8 +90,12 @@ def _device(cell: Cell) -> torch.device:
 
 def build(cell: Cell, device: torch.device) -> nn.Module:
     """The model of a cell with the parameters that its seed draws."""
-    torch.manual_seed(derive(cell.replicate, "module"))  # for modules that draw their own parameters
+    seed_everything(derive(cell.replicate, "module"))
     model: nn.Module = cell.config.build()
+    try:
+        check_layout(cell.config, model, cell.replicate)
+    except ConfigError as error:
+        raise ConfigError(f"arm {cell.arm!r}: {error}") from error
     draw(model, cell.replicate)
     return model.to(device)
 
@@ -198,11 +203,16 @@ def _read(cell: Cell, task: Trained, stream: Stream, cells: Path, tell: Tell) ->
         metrics = {name: task.metric.worst(name, task.data) for name in task.metric.names()}
         return {"status": "diverged", "metrics": metrics}
     device = _device(cell)
-    model = cell.config.build().to(device)
+    model = build(cell, device)
     load_weights(model, trained / WEIGHTS)
     model.eval()
     windows = stream.windows("test", count=task.metric.windows, length=task.metric.longest)
-    metrics = task.metric.measure(model, windows, task.recipe.dtype)
+    metrics = {name: float(value) for name, value in task.metric.measure(model, windows, task.recipe.dtype).items()}
+    if metrics.keys() != set(task.metric.names()):
+        raise CellFailed(
+            f"the metric {part_name(type(task.metric))} gave {sorted(metrics)} for arm {cell.arm!r}, its names() are "
+            f"{sorted(task.metric.names())}: return exactly those"
+        )
     tell(1, 1)
     return {"status": "finished", "metrics": _checked(metrics, cell), "windows": windows.digest}
 

@@ -19,7 +19,8 @@ Contract = Literal["parameters", "flops", "none"]
 
 @dataclass(frozen=True)
 class Sized:
-    """A config with its price. `residual` is its distance from the reference in the matched quantity."""
+    """A config with its price. `residual` is its distance from the reference in what is matched, parameters if nothing
+    is."""
 
     config: Any
     n_parameters: int
@@ -44,28 +45,50 @@ def size(config: Any, length: int, residual: float = 0.0) -> Sized:
 
 
 def match(config: Any, reference: Any, length: int, contract: Contract) -> Sized:
-    """The config with its d_ff changed so that it costs what the reference costs, to within 0.5 %."""
+    """The config with its d_ff changed so that it costs what the reference costs, to within 0.5 %.
+
+    Under "none" nothing is changed, and the residual says how far apart the arms are in parameters. A config without
+    a width to change is taken as it is where it matches already.
+    """
     if contract == "none":
-        return size(config, length, residual=0.0)
+        return size(config, length, price(config, length, "parameters") / price(reference, length, "parameters") - 1)
     target = price(reference, length, contract)
-    if price(config, length, contract) == target:
+    require(
+        target > 0,
+        f"no {contract} could be counted in {part_name(type(reference))}: let its config declare them, or say "
+        "match='none' in the task",
+    )
+    residual = price(config, length, contract) / target - 1
+    if residual == 0:
         return size(config, length)
+    if width(config) is None:
+        require(
+            abs(residual) <= LARGEST_RESIDUAL,
+            f"{part_name(type(config))} has no d_ff to solve for, and {residual:+.2%} of {contract} is more than "
+            f"{LARGEST_RESIDUAL:.1%} apart: name the option that sets a width (resize='d_ff' of AnyModule, or "
+            "`with_d_ff` of a config), match it by hand, or say match='none' in the task",
+        )
+        return size(config, length, residual)
     best = solve(config, target, length, contract)
     residual = price(best, length, contract) / target - 1
     if abs(residual) > LARGEST_RESIDUAL:
         raise ConfigError(
-            f"the closest width d_ff = {best.feed_forward.d_ff} leaves {residual:+.2%} of {contract}, more than "
+            f"the closest width d_ff = {width(best)} leaves {residual:+.2%} of {contract}, more than "
             f"{LARGEST_RESIDUAL:.1%}: bring the arms closer, or say match='none' in the task"
         )
     return size(best, length, residual)
 
 
+def width(config: Any) -> int | None:
+    """The inner width d_ff that may be solved; None where a config has none."""
+    if not hasattr(config, "with_d_ff"):
+        return None
+    found: int | None = config.d_ff if hasattr(config, "d_ff") else config.feed_forward.d_ff
+    return found
+
+
 def solve(config: Any, target: float, length: int, contract: Contract) -> Any:
     """Integer bisection for the multiple of 4 whose price is closest to the target."""
-    require(
-        hasattr(config, "with_d_ff"),
-        f"{type(config).__qualname__} has no d_ff to solve for: match it by hand and say match='none' in the task",
-    )
 
     def cost(k: int) -> float:
         return price(config.with_d_ff(STEP * k), length, contract)

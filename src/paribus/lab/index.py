@@ -56,7 +56,7 @@ def describe(name: str, verdicts: Path | None = None) -> dict[str, Any]:
         "version": claim.version,
         "digest": digest(
             {
-                "arms": [to_dict(arm) for arm in claim.arms],
+                "arms": [_described(to_dict(arm)) for arm in claim.arms],
                 "task": to_dict(claim.task),
                 "predicts": [to_dict(prediction) for prediction in claim.predicts],
                 "primary": claim.primary,
@@ -67,6 +67,11 @@ def describe(name: str, verdicts: Path | None = None) -> dict[str, Any]:
         "profiles": profiles,
         "verdicts": {} if verdicts is None else kept(name, verdicts),
     }
+
+
+def _described(arm: dict[str, Any]) -> dict[str, Any]:
+    """Without the loss where an arm names none, so that a claim that names none keeps its digest."""
+    return {key: value for key, value in arm.items() if key != "loss" or value is not None}
 
 
 def kept(name: str, folder: Path) -> dict[str, Any]:

@@ -1,0 +1,1 @@
+"""Claims about normalizers, selections and the entropy of attention."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from paribus.core.errors import ConfigError
+from paribus.tokenizer.letters import byte_letters as byte_letters
 from paribus.tokenizer.tokenizer import Tokenizer
 from paribus.tokenizer.vocabulary import SPECIALS, Vocabulary, write
 
@@ -59,13 +60,6 @@ def write_bytepiece(tokenizer: Tokenizer, path: str | os.PathLike[str]) -> None:
         if i >= skip
     }
     write(path, json.dumps(entries, indent=4, ensure_ascii=False).encode())
-
-
-def byte_letters() -> list[str]:
-    """The letter of each byte in GPT-2's byte-level alphabet: printable Latin-1 as it is, the rest from U+0100."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = iter(range(0x100, 0x200))
-    return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
 
 
 def hugging_face(tokenizer: Tokenizer) -> dict[str, Any]:

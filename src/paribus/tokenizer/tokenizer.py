@@ -61,7 +61,11 @@ class Tokenizer:
         return train(corpus, [vocab_size], **options)[0]
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        vocabulary.write(path, self._model.to_bytes())
+        vocabulary.write(path, self.to_bytes())
+
+    def to_bytes(self) -> bytes:
+        """The content of the model file."""
+        return self._model.to_bytes()
 
     @property
     def vocab_size(self) -> int:
@@ -172,7 +176,7 @@ class Tokenizer:
         )
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _from_bytes, (self._model.to_bytes(),)
+        return _from_bytes, (self.to_bytes(),)
 
     def __repr__(self) -> str:
         return f"Tokenizer(vocab_size={self.vocab_size})"

@@ -7,10 +7,13 @@ from paribus.core.config import part_name
 from paribus.core.discovery import members
 from paribus.core.errors import CorpusError, nearest
 from paribus.text.corpora.base import Corpus as Corpus
+from paribus.text.corpora.docstrings import Docstrings as Docstrings
 from paribus.text.corpora.english import English as English
 from paribus.text.corpora.folder import Folder as Folder
 from paribus.text.corpora.python_docs import PythonDocs as PythonDocs
 from paribus.text.corpora.python_stdlib import PythonStdlib as PythonStdlib
+
+Docstrings.examples = (Docstrings(of=PythonStdlib()),)
 
 
 def corpus_from_word(word: str, field: str = "text") -> Corpus:
@@ -22,7 +25,7 @@ def corpus_from_word(word: str, field: str = "text") -> Corpus:
     >>> corpus_from_word("python-docs").name
     'python-docs'
     """
-    named = {kebab(part_name(cls)): cls for cls in members(Corpus) if cls is not Folder}
+    named = {kebab(part_name(cls)): cls for cls in members(Corpus) if cls not in (Docstrings, Folder)}
     if word in named:
         built_in: Corpus = named[word]()
         return built_in

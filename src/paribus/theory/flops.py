@@ -24,6 +24,21 @@ def attention(n_queries: int, n_keys: int, n_heads: int, head_dim: int, value_di
     return 2 * pairs * n_heads * (head_dim + value_dim)
 
 
+def linear_attention(length: int, n_heads: int, features: int, value_dim: int, normalised: bool = True) -> int:
+    """Every query reads one sum over all keys: 4 * length * n_heads * features * value_dim, and the denominators."""
+    denominator = linear(length, features, n_heads) if normalised else 0
+    return 2 * linear(length, features, n_heads * value_dim) + denominator
+
+
+def chunked_linear_attention(
+    length: int, n_heads: int, features: int, value_dim: int, chunk: int, normalised: bool = True, causal: bool = False
+) -> int:
+    """Sums across chunks, all pairs within them; `causal` skips the pairs above the diagonal."""
+    whole, rest = divmod(length, chunk)
+    pairs = [attention(m, m, n_heads, features, value_dim, causal=causal) for m in (chunk, rest)]
+    return linear_attention(length, n_heads, features, value_dim, normalised) + whole * pairs[0] + pairs[1]
+
+
 def latent_weights(
     d_model: int, n_heads: int, head_dim: int, value_dim: int, latent: int, rope_dim: int, query_latent: int | None
 ) -> int:

@@ -28,3 +28,8 @@ def kv_cache_bytes(length: int, n_kv_heads: int, head_dim: int, bytes_each: int 
 def latent_cache_bytes(length: int, latent: int, rope_dim: int, bytes_each: int = 4) -> int:
     """One latent and one rotary key, shared by all heads, of one layer and one sequence."""
     return length * (latent + rope_dim) * bytes_each
+
+
+def linear_state_bytes(n_heads: int, features: int, value_dim: int, bytes_each: int = 4) -> int:
+    """Sums over keys and values of one layer and one sequence, at any length; in float32 or wider."""
+    return n_heads * features * (value_dim + 1) * max(4, bytes_each)

@@ -97,7 +97,7 @@ def contents(run: Path) -> dict[str, object]:
         name = str(path.relative_to(run))
         if path.name in ("verdict.json", "result.json"):
             found[name] = {k: v for k, v in json.loads(path.read_text()).items() if k != "measured"}
-        elif path.is_file() and not name.startswith(("locks/", "report.", ".lock")):
+        elif path.is_file() and not name.startswith(("locks/", "report.", ".lock", "run.json")):
             found[name] = path.read_bytes()
     return found
 

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from paribus.cli import check, claims, compare, evaluate, generate, new, runs, theory, tokenizer, train, verify
+from paribus.cli import check, claims, compare, evaluate, generate, merge, new, runs, theory, tokenizer, train, verify
 
 app = typer.Typer(
     name="paribus",
@@ -21,6 +21,7 @@ for command in (
     compare.compare,
     new.new,
     runs.runs,
+    merge.merge,
     train.train,
     evaluate.evaluate,
     generate.generate,

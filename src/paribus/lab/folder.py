@@ -6,6 +6,8 @@
                          events.jsonl    one line a training step
                          weights.safetensors, progress.safetensors (while it trains)
                          result.json     written last, whole or not at all: the cell is finished
+                         weights.removed its weights were cleaned away: its numbers stand, who needs them trains anew
+    <run>/merged.json                    the folders from which `paribus merge` brought cells
     <run>/verdict.json, report.html, report.md
 
 One process works in a folder at a time. A cell that a neighbouring run has finished is copied, never computed again.
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 PLAN, CELLS, RESULT, WEIGHTS, EVENTS = "plan.json", "cells", "result.json", "weights.safetensors", "events.jsonl"
 CELL, VERDICT, ABOUT, LOCK, LOCKS = "cell.json", "verdict.json", "run.json", ".lock", "locks"
-PROGRESS = "progress.safetensors"
+PROGRESS, REMOVED, MERGED = "progress.safetensors", "weights.removed", "merged.json"
 PATIENCE = 1.0  # seconds to wait for a lock: who only looks whether a run is at work holds it for a moment
 
 
@@ -135,20 +137,23 @@ class RunFolder:
         return result
 
     def _borrow(self, cell: "Cell") -> bool:
-        """Copy a finished cell from a run folder beside this one; whether there was one."""
+        """Copy a finished cell from a run folder beside this one, one with weights if there is; whether there was."""
         target = self.cell(cell)
-        for neighbour in sorted(self.path.resolve().parent.glob(f"*/{CELLS}/{cell.digest}")):
+        neighbours = sorted(self.path.resolve().parent.glob(f"*/{CELLS}/{cell.digest}"))
+        for neighbour in sorted(neighbours, key=weights_removed):
             if not (neighbour / RESULT).exists() or neighbour == target.resolve():
                 continue
             try:
+                files = set(os.listdir(neighbour))
                 _finished(neighbour, cell)
-            except RunFolderError:
+            except (RunFolderError, OSError):
                 continue  # the other run's own affair
-            partial = target.with_name(target.name + ".partial")
-            shutil.rmtree(partial, ignore_errors=True)
-            shutil.copytree(neighbour, partial, ignore=shutil.ignore_patterns("*.partial", PROGRESS))
-            shutil.rmtree(target, ignore_errors=True)
-            os.replace(partial, target)
+            try:
+                bring(neighbour, target)
+            except OSError:
+                if neighbour.exists() and set(os.listdir(neighbour)) == files:
+                    raise
+                continue  # it was cleaned away just now
             return True
         return False
 
@@ -158,6 +163,24 @@ class RunFolder:
         return path
 
 
+def weights_removed(cell: Path) -> bool:
+    """Whether the weights in a cell's folder were cleaned away."""
+    return (cell / REMOVED).exists() and not (cell / WEIGHTS).exists()
+
+
+def bring(source: Path, target: Path) -> None:
+    """Copy the folder of a finished cell: it is there whole, or not at all."""
+    partial = target.with_name(target.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    try:
+        shutil.copytree(source, partial, ignore=shutil.ignore_patterns("*.partial", PROGRESS))
+        shutil.rmtree(target, ignore_errors=True)
+        os.replace(partial, target)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+
+
 def _finished(folder: Path, cell: "Cell") -> dict[str, Any]:
     """The result in a cell's folder, if everything that belongs to it is there."""
     cure = f"delete {folder} and run the same command again, only that is redone"
@@ -165,6 +188,7 @@ def _finished(folder: Path, cell: "Cell") -> dict[str, Any]:
     known = isinstance(result, dict) and result.get("digest") == cell.digest
     if not known or not {"status", "metrics", "measured"} <= result.keys():
         raise RunFolderError(f"{folder / RESULT} is not the result of its cell: {cure}")
-    if cell.kind == "train" and result["status"] == "finished" and not (folder / WEIGHTS).exists():
+    trained = cell.kind == "train" and result["status"] == "finished"
+    if trained and not (folder / WEIGHTS).exists() and not (folder / REMOVED).exists():
         raise RunFolderError(f"{folder} has lost its {WEIGHTS}: {cure}")
     return result

@@ -14,7 +14,7 @@ from paribus.core.errors import CellFailed
 from paribus.lab.cell import Cell
 from paribus.lab.claim import Measured
 from paribus.lab.executors.base import Executor, Finished, Progress
-from paribus.lab.folder import RunFolder
+from paribus.lab.folder import MERGED, VERDICT, RunFolder, weights_removed
 from paribus.lab.plan import Plan, with_dependencies
 from paribus.lab.record import Computed, Record, Tried
 from paribus.lab.statistics import Paired
@@ -121,6 +121,10 @@ class Run:
         """The results of the cells and all that they need, from files where there are any."""
         wanted = with_dependencies(list(cells))
         results = {cell.digest: found for cell in wanted if (found := self.folder.result(cell)) is not None}
+        for cell in reversed(wanted):  # what is needed stands first, so whoever needs it is looked at before it
+            needs = cell.weights if cell.digest not in results else None
+            if needs is not None and weights_removed(self.folder.cell(needs)):
+                results.pop(needs.digest, None)
         missing = [cell for cell in wanted if cell.digest not in results]
         # Readers of one training are priced small: what matters is that nothing waits for the last long cell.
         self.watch.stage(stage, len(missing))
@@ -260,11 +264,14 @@ def machine() -> dict[str, Any]:
 
 
 def openings(folder: Path) -> int:
-    """How often a verdict was read off the test split in this folder."""
-    path = folder / "verdict.json"
-    if not path.exists():
-        return 1
+    """How often a verdict was read off the test split: in this folder, and in those that were merged into it."""
     try:
-        return int(json.loads(path.read_text(encoding="utf-8"))["measured"]["test_openings"]) + 1
-    except (ValueError, KeyError, TypeError):
+        told = json.loads((folder / VERDICT).read_text(encoding="utf-8"))
+        return int(told["measured"]["test_openings"]) + 1
+    except (OSError, ValueError, KeyError, TypeError):
+        pass
+    try:
+        merged = json.loads((folder / MERGED).read_text(encoding="utf-8"))
+        return sum(int(one["test_openings"]) for one in merged["from"]) + 1
+    except (OSError, ValueError, KeyError, TypeError):
         return 1

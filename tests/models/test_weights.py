@@ -91,3 +91,21 @@ def test_a_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("x", encoding="utf-8")
     with pytest.raises(OSError, match="file"):
         save_whole({"x": torch.ones(1)}, tmp_path / "file" / "x.safetensors")
+
+
+class Turning(nn.Module):
+    """Angles that follow from the config, beside a weight that is learnt."""
+
+    def __init__(self, base: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(2))
+        self.register_buffer("angles", base ** -torch.arange(3.0), persistent=False)
+
+
+def test_a_reader_keeps_what_follows_from_its_own_config(tmp_path):
+    trained, reader = Turning(10.0), Turning(100.0)
+    save_weights(trained, tmp_path / "weights")
+    load_weights(reader, tmp_path / "weights")
+    assert torch.equal(reader.weight, trained.weight)
+    assert torch.equal(reader.angles, Turning(100.0).angles)
+    assert set(load_file(tmp_path / "weights")) == {"weight"}

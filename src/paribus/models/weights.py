@@ -27,8 +27,14 @@ def save_whole(tensors: dict[str, Tensor], path: Path, metadata: dict[str, str] 
 
 
 def weights(model: nn.Module) -> dict[str, Tensor]:
-    """The named parameters and buffers themselves, each tensor once: writing into one changes the model."""
-    named = {**dict(model.named_parameters()), **dict(model.named_buffers())}
+    """The named parameters and buffers themselves, each tensor once: writing into one changes the model.
+
+    Buffers that a module marks as not persistent follow from its config, such as the frequencies of positions: a
+    reader of the weights has its own.
+    """
+    kept = model.state_dict().keys()
+    buffers = {name: buffer for name, buffer in model.named_buffers() if name in kept}
+    named = {**dict(model.named_parameters()), **buffers}
     return {name: tensor.detach() for name, tensor in named.items()}
 
 

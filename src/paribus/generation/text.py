@@ -10,7 +10,7 @@ from paribus.core.errors import InputError
 from paribus.generation.generate import NONE, Stream
 from paribus.generation.samplers.base import Sampler
 from paribus.models.decoder import DecoderLM
-from paribus.tokenizer.base import TextTokenizer
+from paribus.tokenizer.base import Codec
 
 
 class Piece(NamedTuple):
@@ -54,7 +54,7 @@ def _overlap(text: str, word: str) -> int:
 
 def write(
     model: DecoderLM,
-    tokenizer: TextTokenizer,
+    tokenizer: Codec,
     prompts: Sequence[str],
     max_new_tokens: int,
     sampler: Sampler | None = None,
@@ -74,7 +74,7 @@ def write(
     return _pieces(stream, tokenizer, [Tail(stop) for _ in prompts], frozenset(end))
 
 
-def _pieces(stream: Stream, tokenizer: TextTokenizer, tails: list[Tail], end: frozenset[int]) -> Iterator[Piece]:
+def _pieces(stream: Stream, tokenizer: Codec, tails: list[Tail], end: frozenset[int]) -> Iterator[Piece]:
     running = set(range(len(tails)))
     for tokens in stream:
         for row, token in enumerate(tokens.tolist()):
@@ -95,7 +95,7 @@ def _pieces(stream: Stream, tokenizer: TextTokenizer, tails: list[Tail], end: fr
 
 def complete(
     model: DecoderLM,
-    tokenizer: TextTokenizer,
+    tokenizer: Codec,
     prompts: Sequence[str],
     max_new_tokens: int,
     sampler: Sampler | None = None,

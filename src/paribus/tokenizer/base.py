@@ -1,11 +1,20 @@
 """The contract of what turns raw bytes into the numbers that a model reads."""
 
 from abc import ABC, abstractmethod
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 from paribus.core.config import Part
+
+
+class Codec(Protocol):
+    """What turns bytes into ids and back: a tokenizer that is a part of a configuration, or one of a checkpoint."""
+
+    def encode(self, data: bytes) -> npt.NDArray[np.integer]: ...
+
+    def decode(self, ids: npt.ArrayLike) -> bytes: ...
 
 
 class TextTokenizer(Part, ABC):

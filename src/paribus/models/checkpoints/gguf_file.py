@@ -1,0 +1,164 @@
+"""A GGUF file (llama.cpp's format) of a Llama-type model: quantised weights become float32 when they are read.
+
+llama.cpp stores the rows of query and key projections in interleaved pairs; here they are put back in half-split order,
+which Hugging Face's names stand for.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from paribus.core.errors import InputError, optional
+from paribus.models.checkpoints.checkpoint import Checkpoint
+from paribus.positions.pairing.convert import convert
+from paribus.positions.pairing.half_split import HalfSplit
+from paribus.positions.pairing.interleaved import Interleaved
+
+OUTSIDE = {
+    "token_embd.weight": "model.embed_tokens.weight",
+    "output_norm.weight": "model.norm.weight",
+    "output.weight": "lm_head.weight",
+}
+INSIDE = {
+    "attn_norm": "input_layernorm",
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_norm": "post_attention_layernorm",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+}
+CONTROL = 3  # tokenizer.ggml.token_type of a special token
+
+
+def read_gguf(path: Path) -> Checkpoint:
+    """Raises InputError for a damaged file, another architecture, or a tensor that Llama does not have."""
+    library = optional("gguf", "checkpoints")
+    try:
+        reader = library.GGUFReader(str(path))
+    except (OSError, ValueError, IndexError, KeyError) as error:
+        raise InputError(f"{path} cannot be read as GGUF ({error}): download it again") from error
+    facts = {name: field.contents() for name, field in reader.fields.items()}
+    kind = facts.get("general.architecture")
+    if kind != "llama":
+        raise InputError(f"{path} is a model of the architecture {kind!r}: only 'llama' can be read from GGUF")
+    config = _config(facts, path)
+    stored = {_renamed(tensor.name, path): tensor for tensor in reader.tensors if tensor.name != "rope_freqs.weight"}
+    if any(tensor.name == "rope_freqs.weight" for tensor in reader.tensors):
+        raise InputError(f"{path} has rope_freqs, rewritten frequencies: use the checkpoint's Hugging Face folder")
+    config["tie_word_embeddings"] = "lm_head.weight" not in stored
+    tensors = _Tensors(stored, config, library.quants.dequantize)
+    ends = tuple({int(facts[name]) for name in ("tokenizer.ggml.eos_token_id",) if name in facts})
+    return Checkpoint(path, config, tensors, _tokenizer(facts), ends)
+
+
+def _renamed(name: str, path: Path) -> str:
+    if name in OUTSIDE:
+        return OUTSIDE[name]
+    parts = name.split(".")
+    if len(parts) == 4 and parts[0] == "blk" and parts[2] in INSIDE and parts[3] == "weight":
+        return f"model.layers.{parts[1]}.{INSIDE[parts[2]]}.weight"
+    raise InputError(f"{path} has the tensor {name!r}, which a Llama-type decoder does not have: it is another model")
+
+
+class _Tensors(Mapping[str, Tensor]):
+    """Dequantised one at a time, so that no second copy of the whole model is held."""
+
+    def __init__(self, stored: dict[str, Any], config: dict[str, Any], dequantize: Any) -> None:
+        self.stored, self.config, self.dequantize = stored, config, dequantize
+
+    def __getitem__(self, name: str) -> Tensor:
+        one = self.stored[name]
+        tensor = torch.from_numpy(self.dequantize(one.data, one.tensor_type).copy()).float()
+        heads = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
+        for part, count in heads.items():
+            if f".{part}." in name:
+                tensor = convert(tensor, self.config[count], before=Interleaved(), after=HalfSplit())
+        return tensor
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.stored)
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+
+def _config(facts: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    def fact(name: str) -> Any:
+        if f"llama.{name}" not in facts:
+            raise InputError(f"{path} does not say llama.{name}: it was written by another program; convert it anew")
+        return facts[f"llama.{name}"]
+
+    if facts.get("llama.rope.scaling.type", "none") != "none":
+        raise InputError(f"{path} rewrites its frequencies: use the checkpoint's Hugging Face folder")
+    heads = fact("attention.head_count")
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": len(facts["tokenizer.ggml.tokens"]),
+        "hidden_size": fact("embedding_length"),
+        "intermediate_size": fact("feed_forward_length"),
+        "num_hidden_layers": fact("block_count"),
+        "num_attention_heads": heads,
+        "num_key_value_heads": facts.get("llama.attention.head_count_kv", heads),
+        "head_dim": facts.get("llama.rope.dimension_count", fact("embedding_length") // heads),
+        "max_position_embeddings": fact("context_length"),
+        # Stored as float32; the decimal that was meant has fewer digits.
+        "rms_norm_eps": float(f"{fact('attention.layer_norm_rms_epsilon'):.6g}"),
+        "rope_parameters": {"rope_type": "default", "rope_theta": float(fact("rope.freq_base"))},
+        "hidden_act": "silu",
+        "attention_bias": False,
+        "mlp_bias": False,
+        "bos_token_id": facts.get("tokenizer.ggml.bos_token_id"),
+        "eos_token_id": facts.get("tokenizer.ggml.eos_token_id"),
+        "pad_token_id": facts.get("tokenizer.ggml.padding_token_id"),
+    }
+
+
+# How each known `tokenizer.ggml.pre` cuts a text before merging, in the words of tokenizer.json.
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+CUTS: dict[str, dict[str, Any]] = {
+    "gpt-2": BYTE_LEVEL,
+    "smollm": {"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": True}, BYTE_LEVEL]},
+}
+
+
+def _tokenizer(facts: Mapping[str, Any]) -> str | None:
+    """The content of a tokenizer.json, or None for a kind that is not known here."""
+    cut = CUTS.get(facts.get("tokenizer.ggml.pre", ""))
+    if facts.get("tokenizer.ggml.model") != "gpt2" or cut is None:
+        return None
+    tokens, kinds = facts["tokenizer.ggml.tokens"], facts["tokenizer.ggml.token_type"]
+    special = [
+        {"id": number, "content": tokens[number], "special": True, "normalized": False}
+        | dict.fromkeys(("single_word", "lstrip", "rstrip"), False)
+        for number, kind in enumerate(kinds)
+        if kind == CONTROL
+    ]
+    described = {
+        "version": "1.0",
+        "added_tokens": special,
+        "normalizer": None,
+        "pre_tokenizer": cut,
+        "post_processor": None,
+        "decoder": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True, "use_regex": True},
+        "model": {
+            "type": "BPE",
+            "dropout": None,
+            "unk_token": None,
+            "continuing_subword_prefix": None,
+            "end_of_word_suffix": None,
+            "fuse_unk": False,
+            "byte_fallback": False,
+            "ignore_merges": False,
+            "vocab": {token: number for number, token in enumerate(tokens)},
+            "merges": [merge.split(" ") for merge in facts["tokenizer.ggml.merges"]],
+        },
+    }
+    return json.dumps(described, ensure_ascii=False)

@@ -1,0 +1,110 @@
+"""From a word or a path to a model that is ready to read, and back into a folder that transformers loads."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from paribus.core.errors import InputError, nearest
+from paribus.models.checkpoints import get, llama
+from paribus.models.checkpoints.checkpoint import Checkpoint
+from paribus.models.checkpoints.gguf_file import read_gguf
+from paribus.models.checkpoints.hugging_face_folder import CONFIG, ONE, TOKENIZER, is_hugging_face, read_folder
+from paribus.models.decoder import DecoderLM
+from paribus.models.weights import save_whole, weights
+from paribus.positions.pairing.convert import convert
+from paribus.positions.pairing.half_split import HalfSplit
+from paribus.positions.rotary import Rotary
+
+UNUSED = ("rotary_emb.inv_freq", "self_attn.rotary_emb.inv_freq")  # buffers that old versions stored
+
+
+class Loaded(NamedTuple):
+    model: DecoderLM
+    checkpoint: Checkpoint
+
+
+def is_checkpoint(word: str) -> bool:
+    """Whether the word names a checkpoint: a known name, a GGUF file or a Hugging Face folder."""
+    path = Path(word)
+    return word in get.KNOWN or path.suffix == ".gguf" or is_hugging_face(path)
+
+
+def open_checkpoint(word: str) -> Checkpoint:
+    """Read the configuration and names; weights are read when they are asked for."""
+    path = get.get(word) if word in get.KNOWN else Path(word)
+    if path.suffix == ".gguf" and path.is_file():
+        return read_gguf(path)
+    if is_hugging_face(path):
+        return read_folder(path)
+    if path.exists():
+        raise InputError(f"{path} is no checkpoint: expected a .gguf file or a folder with {CONFIG} and {ONE}")
+    raise InputError(f"no model {word!r} here: give a path, or a known name; {nearest(word, get.KNOWN)}")
+
+
+def load_checkpoint(word: str, dtype: torch.dtype = torch.float32) -> Loaded:
+    """Our decoder with the checkpoint's weights. Raises InputError for a model that is not Llama-type."""
+    checkpoint = open_checkpoint(word)
+    kind = checkpoint.config.get("model_type")
+    if kind not in {"llama", "mistral"}:
+        raise InputError(f"{checkpoint.path} is a {kind!r} model: Llama-type checkpoints can be read")
+    if checkpoint.config.get("sliding_window"):
+        raise InputError(f"{checkpoint.path} has a sliding window, which is not read here")
+    config = llama.config_of(checkpoint.config)
+    with torch.device("meta"):
+        model = config.build()
+    model = model.to_empty(device="cpu").to(dtype)
+    _fill(model, llama.names(config), checkpoint.tensors, checkpoint.path)
+    return Loaded(model.eval(), checkpoint)
+
+
+@torch.no_grad()
+def _fill(model: DecoderLM, names: Mapping[str, str], tensors: Mapping[str, Tensor], path: Path) -> None:
+    tied = {"lm_head.weight"} if model.head is None else set()
+    extra = sorted(name for name in tensors if name not in set(names.values()) | tied and not name.endswith(UNUSED))
+    missing = sorted(theirs for theirs in names.values() if theirs not in tensors)
+    for what, found in (("does not know", extra), ("needs", missing)):
+        if found:
+            more = f" and {len(found) - 3} more" if len(found) > 3 else ""
+            raise InputError(
+                f"{path}: this decoder {what} {', '.join(found[:3])}{more}: the checkpoint is of another architecture "
+                "than its config says"
+            )
+    for ours, weight in weights(model).items():
+        stored = tensors[names[ours]]
+        if stored.shape != weight.shape:
+            raise InputError(
+                f"{path}: {names[ours]} has shape {tuple(stored.shape)}, the config asks for {tuple(weight.shape)}"
+            )
+        weight.copy_(stored)
+
+
+def save_checkpoint(
+    model: DecoderLM, folder: Path, max_length: int, tokenizer: str | None = None, more: Mapping[str, Any] | None = None
+) -> None:
+    """Write a folder that transformers loads by itself; config.json comes last, so a folder that has one is whole.
+
+    max_length: the length that the model reads well. more: further entries of config.json, such as eos_token_id.
+    """
+    described = llama.described_as_llama(model.config, max_length)
+    names = llama.names(model.config)
+    mixer = model.config.mixer
+    position = getattr(mixer, "position", None)
+    tensors = {}
+    for ours, weight in weights(model).items():
+        theirs = names[ours]
+        tensors[theirs] = weight
+        if isinstance(position, Rotary) and (".q_proj." in theirs or ".k_proj." in theirs):
+            heads = described["num_attention_heads" if ".q_proj." in theirs else "num_key_value_heads"]
+            tensors[theirs] = convert(weight, heads, before=position.pairing, after=HalfSplit())
+    described["dtype"] = str(next(model.parameters()).dtype).removeprefix("torch.")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG).unlink(missing_ok=True)
+    save_whole(tensors, folder / ONE, metadata={"format": "pt"})
+    if tokenizer is not None:
+        (folder / TOKENIZER).write_text(tokenizer, encoding="utf-8")
+    text = json.dumps({**described, **(more or {})}, indent=2, ensure_ascii=False) + "\n"
+    (folder / CONFIG).write_text(text, encoding="utf-8")

@@ -1,0 +1,212 @@
+"""Checkpoints with Hugging Face's names, from folders and GGUF files: the logits that transformers gives."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from paribus.core.errors import InputError
+from paribus.models.checkpoints.llama import config_of
+from paribus.models.checkpoints.open import is_checkpoint, load_checkpoint, open_checkpoint, save_checkpoint
+from paribus.positions.maps.rerope import ReRoPE
+from paribus.positions.pairing.convert import convert
+from paribus.positions.pairing.half_split import HalfSplit
+from paribus.positions.pairing.interleaved import Interleaved
+from paribus.positions.scaling.position_interpolation import PositionInterpolation
+
+TINY = Path(__file__).parent / "fixtures" / "tiny-llama"
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    return Path(shutil.copytree(TINY, tmp_path / "tiny"))
+
+
+@torch.no_grad()
+def logits(model, tokens):
+    return model(tokens)
+
+
+def changed(folder, **fields):
+    config = json.loads((folder / "config.json").read_text()) | fields
+    (folder / "config.json").write_text(json.dumps({k: v for k, v in config.items() if v != "absent"}))
+    return str(folder)
+
+
+def test_the_logits_are_those_of_transformers():
+    expected = load_file(TINY / "expected.safetensors")
+    loaded = load_checkpoint(str(TINY))
+    assert torch.allclose(logits(loaded.model, expected["tokens"]), expected["logits"], atol=2e-5, rtol=1e-5)
+    assert loaded.checkpoint.end_tokens == (2,)
+
+
+def test_a_saved_checkpoint_is_the_one_that_was_read(tmp_path):
+    loaded = load_checkpoint(str(TINY))
+    save_checkpoint(loaded.model, tmp_path / "out", max_length=64)
+    before, after = load_file(TINY / "model.safetensors"), load_file(tmp_path / "out" / "model.safetensors")
+    assert before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    told, kept = (json.loads((place / "config.json").read_text()) for place in (TINY, tmp_path / "out"))
+    assert {name: told[name] for name in kept} == kept
+
+
+def test_a_model_in_interleaved_pairs_is_saved_in_half_split_order(tmp_path):
+    loaded = load_checkpoint(str(TINY))
+    position = loaded.model.config.mixer.position
+    turned = loaded.model.config.with_mixer(position=replace(position, pairing=Interleaved())).build()
+    turned.load_state_dict(loaded.model.state_dict())
+    with torch.no_grad():
+        for layer in turned.layers:
+            for part, heads in ((layer.mixer.query, 4), (layer.mixer.key, 2)):
+                part.weight.copy_(convert(part.weight, heads, before=HalfSplit(), after=Interleaved()))
+    save_checkpoint(turned, tmp_path / "out", max_length=64)
+    again = load_file(tmp_path / "out" / "model.safetensors")
+    assert all(torch.equal(tensor, again[name]) for name, tensor in load_file(TINY / "model.safetensors").items())
+
+
+def test_positions_that_are_interpolated_are_written_and_read(tmp_path):
+    config = load_checkpoint(str(TINY)).model.config
+    scaled = config.with_mixer(position=replace(config.mixer.position, scaling=PositionInterpolation(factor=4.0)))
+    save_checkpoint(scaled.build(), tmp_path / "out", max_length=256)
+    assert open_checkpoint(str(tmp_path / "out")).config["rope_parameters"]["rope_type"] == "linear"
+    assert load_checkpoint(str(tmp_path / "out")).model.config == scaled
+
+
+def test_a_map_of_distances_is_not_saved_as_something_else(tmp_path):
+    config = load_checkpoint(str(TINY)).model.config
+    mapped = config.with_mixer(position=replace(config.mixer.position, map=ReRoPE(window=8)))
+    with pytest.raises(InputError, match=r"ReRoPE maps distances, which no config\.json can say"):
+        save_checkpoint(mapped.build(), tmp_path / "out", max_length=64)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"rope_parameters": "absent"}, "gives no rope_theta.*no value is guessed"),
+        ({"rope_parameters": {"rope_type": "default"}}, "gives no rope_theta"),
+        ({"rope_parameters": {"rope_type": "strange", "rope_theta": 1e4}}, "rope type 'strange'"),
+        ({"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4}}, "'linear' of the config lacks 'factor'"),
+        ({"attention_bias": True}, "asks for biases"),
+        ({"hidden_act": "gelu"}, "hidden_act 'gelu'"),
+        ({"model_type": "mamba"}, "is a 'mamba' model"),
+        ({"sliding_window": 16}, "has a sliding window"),
+        ({"num_hidden_layers": 3}, r"needs model\.layers\.2\..*and 6 more"),
+        ({"num_hidden_layers": 1}, r"does not know model\.layers\.1\."),
+        ({"intermediate_size": 40}, r"shape \(36, 24\), the config asks for \(40, 24\)"),
+        ({"hidden_size": "absent"}, "lacks 'hidden_size'"),
+    ],
+)
+def test_configs_that_are_refused(tiny, fields, told):
+    with pytest.raises(InputError, match=told):
+        load_checkpoint(changed(tiny, **fields))
+
+
+def test_the_config_of_transformers_4(tiny):
+    word = changed(tiny, rope_parameters="absent", rope_theta=500.0, rope_scaling=None)
+    assert config_of(open_checkpoint(word).config) == load_checkpoint(str(TINY)).model.config
+
+
+def test_weights_in_several_files(tiny):
+    whole = load_file(tiny / "model.safetensors")
+    half = sorted(whole)[: len(whole) // 2]
+    parts = {"a.safetensors": half, "b.safetensors": sorted(set(whole) - set(half))}
+    for file, names in parts.items():
+        save_file({name: whole[name] for name in names}, tiny / file)
+    (tiny / "model.safetensors").unlink()
+    index = {"weight_map": {name: file for file, names in parts.items() for name in names}}
+    (tiny / "model.safetensors.index.json").write_text(json.dumps(index))
+    expected = load_file(TINY / "expected.safetensors")
+    assert torch.allclose(logits(load_checkpoint(str(tiny)).model, expected["tokens"]), expected["logits"], atol=2e-5)
+    (tiny / "b.safetensors").unlink()
+    with pytest.raises(InputError, match=r"lacks b\.safetensors"):
+        load_checkpoint(str(tiny))
+
+
+def test_folders_that_hold_no_readable_weights(tiny, tmp_path):
+    (tiny / "model.safetensors").write_bytes(b"no")
+    with pytest.raises(InputError, match="is damaged"):
+        load_checkpoint(str(tiny))
+    (tiny / "model.safetensors").rename(tiny / "pytorch_model.bin")
+    with pytest.raises(InputError, match=r"pytorch_model\.bin, a pickle, which can run code"):
+        load_checkpoint(str(tiny))
+    (tiny / "config.json").write_text("[]")
+    with pytest.raises(InputError, match="holds no JSON object"):
+        load_checkpoint(str(tiny))
+    with pytest.raises(InputError, match=r"no model 'smollm3' here.*did you mean smollm2"):
+        load_checkpoint("smollm3")
+    with pytest.raises(InputError, match="is no checkpoint: expected a"):
+        load_checkpoint(str(tmp_path))
+    assert not is_checkpoint(str(tmp_path))
+
+
+def write_gguf(path, weights, config, architecture="llama", extra=None):
+    """The tiny model as llama.cpp would store it: interleaved pairs, its own names."""
+    gguf = pytest.importorskip("gguf")
+    writer = gguf.GGUFWriter(str(path), architecture)
+    writer.add_context_length(64)
+    writer.add_embedding_length(config["hidden_size"])
+    writer.add_block_count(config["num_hidden_layers"])
+    writer.add_feed_forward_length(config["intermediate_size"])
+    writer.add_head_count(config["num_attention_heads"])
+    writer.add_head_count_kv(config["num_key_value_heads"])
+    writer.add_rope_dimension_count(config["head_dim"])
+    writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
+    writer.add_rope_freq_base(config["rope_parameters"]["rope_theta"])
+    writer.add_token_list([f"t{i}" for i in range(config["vocab_size"])])
+    from paribus.models.checkpoints.gguf_file import INSIDE, OUTSIDE
+
+    theirs = {hf: name for name, hf in OUTSIDE.items()}
+    for layer in range(config["num_hidden_layers"]):
+        theirs |= {f"model.layers.{layer}.{hf}.weight": f"blk.{layer}.{name}.weight" for name, hf in INSIDE.items()}
+    for name, tensor in weights.items():
+        stored = tensor
+        for part, heads in (("q_proj", 4), ("k_proj", 2)):
+            if part in name:
+                stored = convert(tensor, heads, before=HalfSplit(), after=Interleaved())
+        writer.add_tensor(theirs[name], stored.numpy())
+    for name in extra or ():
+        writer.add_tensor(name, np.zeros(4, dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
+def test_a_gguf_file_gives_the_same_model(tmp_path):
+    config = json.loads((TINY / "config.json").read_text())
+    write_gguf(tmp_path / "m.gguf", load_file(TINY / "model.safetensors"), config)
+    loaded = load_checkpoint(str(tmp_path / "m.gguf"))
+    expected = load_file(TINY / "expected.safetensors")
+    assert torch.allclose(logits(loaded.model, expected["tokens"]), expected["logits"], atol=2e-5, rtol=1e-5)
+    assert loaded.checkpoint.tokenizer is None
+
+
+def test_gguf_files_that_are_refused(tmp_path):
+    config, weights = json.loads((TINY / "config.json").read_text()), load_file(TINY / "model.safetensors")
+    write_gguf(tmp_path / "other.gguf", weights, config, architecture="gemma")
+    with pytest.raises(InputError, match="architecture 'gemma'"):
+        open_checkpoint(str(tmp_path / "other.gguf"))
+    write_gguf(tmp_path / "more.gguf", weights, config, extra=["blk.0.attn_q.bias"])
+    with pytest.raises(InputError, match=r"has the tensor 'blk\.0\.attn_q\.bias'"):
+        open_checkpoint(str(tmp_path / "more.gguf"))
+    write_gguf(tmp_path / "freqs.gguf", weights, config, extra=["rope_freqs.weight"])
+    with pytest.raises(InputError, match="rewritten frequencies"):
+        open_checkpoint(str(tmp_path / "freqs.gguf"))
+    (tmp_path / "cut.gguf").write_bytes((tmp_path / "more.gguf").read_bytes()[:100])
+    with pytest.raises(InputError, match="cannot be read as GGUF"):
+        open_checkpoint(str(tmp_path / "cut.gguf"))
+
+
+def test_transformers_loads_what_is_saved(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    save_checkpoint(load_checkpoint(str(TINY)).model, tmp_path / "out", max_length=64)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    expected = load_file(TINY / "expected.safetensors")
+    with torch.no_grad():
+        assert torch.allclose(theirs(expected["tokens"]).logits, expected["logits"], atol=2e-5, rtol=1e-5)

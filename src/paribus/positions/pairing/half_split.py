@@ -5,7 +5,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from paribus.positions.pairing.base import Pairing
+from paribus.ops import kernels
+from paribus.positions.pairing.base import Pairing, in_32_bits
 
 
 class HalfSplit(Pairing):
@@ -13,8 +14,8 @@ class HalfSplit(Pairing):
 
     def rotate(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         if cos.requires_grad or sin.requires_grad:  # frequencies that are trained
-            return turn(x, cos, sin)
-        turned: Tensor = _Turn.apply(x, cos, sin)  # type: ignore[no-untyped-call]
+            return in_32_bits(turn, x, cos, sin)
+        turned: Tensor = _Turn.apply(x, cos, sin, False)  # type: ignore[no-untyped-call]
         return turned
 
     def half_split_order(self, head_dim: int) -> list[int]:
@@ -31,14 +32,18 @@ class _Turn(torch.autograd.Function):
     """A rotation written half by half into its place; its backward is the rotation by the negative angle."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor, backwards: bool) -> Tensor:
         ctx.save_for_backward(cos, sin)
-        return _turned(x, cos, sin)
+        ctx.backwards = backwards
+        # A kernel takes (batch, heads, length, head_dim), as attention has it.
+        if x.ndim == 4 and kernels.usable(x, cos, sin) and cos.ndim == 4 and cos.shape[1] == 1:
+            return kernels.rotate(x if x.stride(-1) == 1 else x.contiguous(), cos, sin, backwards)
+        return in_32_bits(_turned, x, cos, -sin if backwards else sin)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
         cos, sin = ctx.saved_tensors
-        return _Turn.apply(gradients[0], cos, -sin), None, None  # type: ignore[no-untyped-call]
+        return _Turn.apply(gradients[0], cos, sin, not ctx.backwards), None, None, None  # type: ignore[no-untyped-call]
 
 
 def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

@@ -1,0 +1,65 @@
+// Addresses in, nothing out: paribus/ops/kernels.py owns every check of types, shapes and memory.
+#include <nanobind/nanobind.h>
+#include <nanobind/stl/tuple.h>
+
+#include <tuple>
+
+#include "kernels/table.hh"
+
+namespace nb = nanobind;
+using namespace paribus::kernels;
+
+namespace {
+
+using Address = uintptr_t;
+using Axes = std::tuple<int64_t, int64_t, int64_t>;
+
+template <typename T>
+T* at(Address address) {
+  return reinterpret_cast<T*>(address);
+}
+
+Layout layout(Axes axes) { return {std::get<0>(axes), std::get<1>(axes), std::get<2>(axes)}; }
+
+}  // namespace
+
+NB_MODULE(_kernels, m) {
+  const Table& use = table();
+  m.attr("compiled_for") = use.name;
+  m.def("causal_softmax",
+        [&use](bool half, Address s, int64_t rows, int64_t n, int64_t period, float scale, int threads) {
+          use.causal_softmax[half](at<void>(s), rows, n, period, scale, threads);
+        });
+  m.def("causal_softmax_backward",
+        [&use](bool half, Address g, Address p, int64_t rows, int64_t n, int64_t period, float scale, int threads) {
+          use.causal_softmax_backward[half](at<void>(g), at<void>(p), rows, n, period, scale, threads);
+        });
+  m.def("rms_norm", [&use](bool half_in, bool half_out, Address x, Address gain, Address y, Address inverse,
+                           int64_t rows, int64_t d, float eps, int threads) {
+    use.rms_norm[half_in][half_out](at<void>(x), at<float>(gain), at<void>(y), at<float>(inverse), rows, d, eps,
+                                    threads);
+  });
+  m.def("rms_norm_backward",
+        [&use](bool half_in, bool half_out, Address x, Address gain, Address inverse, Address dy, Address dx,
+               Address gain_rows, int64_t rows, int64_t d, int64_t block, int threads) {
+          use.rms_norm_backward[half_in][half_out](at<void>(x), at<float>(gain), at<float>(inverse), at<void>(dy),
+                                                   at<void>(dx), at<float>(gain_rows), rows, d, block, threads);
+        });
+  m.def("rotate",
+        [&use](bool half, Address x, Axes from, Address y, Axes to, Address cos, Address sin, int64_t angle_batch,
+               int64_t batch, int64_t heads, int64_t length, int64_t pairs, float sign, int threads) {
+          use.rotate[half](at<void>(x), layout(from), at<void>(y), layout(to), at<float>(cos), at<float>(sin),
+                           angle_batch, batch, heads, length, pairs, sign, threads);
+        });
+  m.def("cross_entropy", [&use](bool half, Address z, Address targets, int64_t ignored, Address log_sum, Address losses,
+                                int64_t rows, int64_t n, int threads) {
+    use.cross_entropy[half](at<void>(z), at<int64_t>(targets), ignored, at<float>(log_sum), at<float>(losses), rows, n,
+                            threads);
+  });
+  m.def("cross_entropy_backward",
+        [&use](bool half, Address z, Address targets, int64_t ignored, Address log_sum, Address dz, float factor,
+               int64_t rows, int64_t n, int threads) {
+          use.cross_entropy_backward[half](at<void>(z), at<int64_t>(targets), ignored, at<float>(log_sum),
+                                           at<void>(dz), factor, rows, n, threads);
+        });
+}

@@ -1,0 +1,54 @@
+compiled_for: str
+
+def causal_softmax(half: bool, scores: int, rows: int, n: int, period: int, scale: float, threads: int) -> None: ...
+def causal_softmax_backward(
+    half: bool, gradient: int, weights: int, rows: int, n: int, period: int, scale: float, threads: int
+) -> None: ...
+def rms_norm(
+    half_in: bool, half_out: bool, x: int, gain: int, y: int, inverse: int, rows: int, d: int, eps: float, threads: int
+) -> None: ...
+def rms_norm_backward(
+    half_in: bool,
+    half_out: bool,
+    x: int,
+    gain: int,
+    inverse: int,
+    dy: int,
+    dx: int,
+    gain_rows: int,
+    rows: int,
+    d: int,
+    block: int,
+    threads: int,
+) -> None: ...
+def rotate(
+    half: bool,
+    x: int,
+    strides: tuple[int, int, int],
+    y: int,
+    y_strides: tuple[int, int, int],
+    cos: int,
+    sin: int,
+    angle_batch: int,
+    batch: int,
+    heads: int,
+    length: int,
+    pairs: int,
+    sign: float,
+    threads: int,
+) -> None: ...
+def cross_entropy(
+    half: bool, logits: int, targets: int, ignored: int, log_sum: int, losses: int, rows: int, n: int, threads: int
+) -> None: ...
+def cross_entropy_backward(
+    half: bool,
+    logits: int,
+    targets: int,
+    ignored: int,
+    log_sum: int,
+    gradient: int,
+    factor: float,
+    rows: int,
+    n: int,
+    threads: int,
+) -> None: ...

@@ -1,0 +1,146 @@
+"""Kernels for tensors of a CPU, float32 or bfloat16, each one pass over memory where torch takes several.
+
+They know nothing of autograd: whoever calls one asks `usable` first, keeps the slow twin beside it for every other
+tensor, and writes the backward pass. All arithmetic is float32; 16-bit results are rounded once. Threads are torch's.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from paribus.ops import _kernels
+
+# Sums over rows are taken block by block, so that they do not depend on the number of threads.
+ROWS_AT_ONCE = 64
+
+
+def usable(*tensors: Tensor) -> bool:
+    """True for plain tensors in the memory of this process: no compiler, transform or subclass stands in between."""
+    return (
+        all(type(x) in (Tensor, nn.Parameter) and x.device.type == "cpu" for x in tensors)
+        and all(x.dtype in (torch.float32, torch.bfloat16) for x in tensors)
+        and not torch.compiler.is_compiling()
+        and torch._C._functorch.peek_interpreter_stack() is None
+    )
+
+
+def _half(x: Tensor) -> bool:
+    return x.dtype == torch.bfloat16
+
+
+def _strides(x: Tensor) -> tuple[int, int, int]:
+    return x.stride(0), x.stride(1), x.stride(2)
+
+
+def causal_softmax_(scores: Tensor, period: int, scale: float) -> Tensor:
+    """softmax(scale * scores) in place over the last axis: row r sees its first r % period + 1 entries, others get 0.
+
+    scores (..., rows, n) contiguous; rows of one head follow each other, `period` of them a head.
+    """
+    assert scores.is_contiguous()
+    n = scores.shape[-1]
+    rows = scores.numel() // max(n, 1)
+    _kernels.causal_softmax(_half(scores), scores.data_ptr(), rows, n, period, scale, torch.get_num_threads())
+    return scores
+
+
+def causal_softmax_backward_(gradient: Tensor, weights: Tensor, period: int, scale: float) -> Tensor:
+    """The gradient of the scores, in place on that of the weights: scale * w * (g - sum w g)."""
+    assert gradient.is_contiguous()
+    assert weights.is_contiguous()
+    assert weights.shape == gradient.shape
+    assert weights.dtype == gradient.dtype
+    n = weights.shape[-1]
+    rows = weights.numel() // max(n, 1)
+    _kernels.causal_softmax_backward(
+        _half(weights), gradient.data_ptr(), weights.data_ptr(), rows, n, period, scale, torch.get_num_threads()
+    )
+    return gradient
+
+
+def rms_norm(x: Tensor, gain: Tensor, eps: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """gain * x / sqrt(mean(x^2) + eps) over the last axis in `dtype`, and 1 / sqrt(...) of each row."""
+    assert x.is_contiguous()
+    assert gain.is_contiguous()
+    assert gain.dtype == torch.float32
+    y = torch.empty(x.shape, dtype=dtype)
+    inverse = torch.empty(x.shape[:-1], dtype=torch.float32)
+    addresses = (x.data_ptr(), gain.data_ptr(), y.data_ptr(), inverse.data_ptr())
+    _kernels.rms_norm(_half(x), _half(y), *addresses, inverse.numel(), x.shape[-1], eps, torch.get_num_threads())
+    return y, inverse
+
+
+def rms_norm_backward(dy: Tensor, x: Tensor, gain: Tensor, inverse: Tensor) -> tuple[Tensor, Tensor]:
+    """The gradients of x and gain."""
+    assert dy.is_contiguous()
+    assert x.is_contiguous()
+    rows, d = inverse.numel(), x.shape[-1]
+    dx = torch.empty_like(x)
+    sums = torch.empty(-(-rows // ROWS_AT_ONCE), d)
+    given = (x.data_ptr(), gain.data_ptr(), inverse.data_ptr(), dy.data_ptr())
+    made = (dx.data_ptr(), sums.data_ptr())
+    _kernels.rms_norm_backward(_half(x), _half(dy), *given, *made, rows, d, ROWS_AT_ONCE, torch.get_num_threads())
+    return dx, sums.sum(dim=0)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor, backwards: bool = False) -> Tensor:
+    """Turn the half-split pairs of x (batch, heads, length, head_dim) by angles (batch or 1, 1, length, head_dim / 2).
+
+    The result is contiguous. x may be strided but for its last axis.
+    """
+    batch, heads, length, head_dim = x.shape
+    assert x.stride(-1) == 1
+    assert cos.dtype == sin.dtype == torch.float32
+    assert cos.shape == sin.shape == (cos.shape[0], 1, length, head_dim // 2)
+    cos, sin = cos.contiguous(), sin.contiguous()
+    y = torch.empty(x.shape, dtype=x.dtype)
+    _kernels.rotate(
+        _half(x),
+        x.data_ptr(),
+        _strides(x),
+        y.data_ptr(),
+        _strides(y),
+        cos.data_ptr(),
+        sin.data_ptr(),
+        0 if cos.shape[0] == 1 else length * (head_dim // 2),
+        batch,
+        heads,
+        length,
+        head_dim // 2,
+        -1.0 if backwards else 1.0,
+        torch.get_num_threads(),
+    )
+    return y
+
+
+def cross_entropy(logits: Tensor, targets: Tensor, ignored: int) -> tuple[Tensor, Tensor]:
+    """The loss of each row of logits (rows, n), 0 where its target is `ignored`, and log sum exp of the row."""
+    rows, n = logits.shape
+    assert logits.is_contiguous()
+    assert targets.is_contiguous()
+    assert targets.shape == (rows,)
+    assert targets.dtype == torch.int64
+    losses, log_sum = torch.empty(rows), torch.empty(rows)
+    addresses = (log_sum.data_ptr(), losses.data_ptr())
+    _kernels.cross_entropy(
+        _half(logits), logits.data_ptr(), targets.data_ptr(), ignored, *addresses, rows, n, torch.get_num_threads()
+    )
+    return losses, log_sum
+
+
+def cross_entropy_backward(logits: Tensor, targets: Tensor, ignored: int, log_sum: Tensor, factor: float) -> Tensor:
+    """factor * (softmax(logits) - onehot(target)), 0 in the rows that are ignored; in the type of the logits."""
+    rows, n = logits.shape
+    gradient = torch.empty_like(logits)
+    _kernels.cross_entropy_backward(
+        _half(logits),
+        logits.data_ptr(),
+        targets.data_ptr(),
+        ignored,
+        log_sum.data_ptr(),
+        gradient.data_ptr(),
+        factor,
+        rows,
+        n,
+        torch.get_num_threads(),
+    )
+    return gradient

@@ -13,10 +13,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from paribus.core.config import part_name, require
-from paribus.data.batch import IGNORED
+from paribus.losses.mean_cross_entropy import mean_cross_entropy
 from paribus.losses.output.base import OutputLoss
 from paribus.training.precision import autocast
 
@@ -25,7 +24,7 @@ Objective = Callable[[Tensor, Tensor], Tensor]
 
 def token_loss(logits: Tensor, targets: Tensor) -> Tensor:
     """Mean cross entropy over the targets that count, in nats, computed in float32."""
-    return F.cross_entropy(logits.float().flatten(0, -2), targets.flatten(), ignore_index=IGNORED)
+    return mean_cross_entropy(logits, targets)
 
 
 def objective(model: nn.Module, loss: OutputLoss | None = None, dtype: str = "float32") -> Objective:

@@ -5,7 +5,22 @@ import sys
 
 import typer
 
-from paribus.cli import check, claims, compare, evaluate, generate, merge, new, runs, theory, tokenizer, train, verify
+from paribus.cli import (
+    check,
+    claims,
+    clean,
+    compare,
+    evaluate,
+    generate,
+    merge,
+    models,
+    new,
+    runs,
+    theory,
+    tokenizer,
+    train,
+    verify,
+)
 
 app = typer.Typer(
     name="paribus",
@@ -22,12 +37,14 @@ for command in (
     new.new,
     runs.runs,
     merge.merge,
+    clean.clean,
     train.train,
     evaluate.evaluate,
     generate.generate,
     verify.verify,
 ):
     app.command()(command)
+app.add_typer(models.app, name="models", help="Checkpoints that are known by a word.")
 app.add_typer(theory.app, name="theory")
 app.add_typer(tokenizer.app, name="tokenizer", help="BytePiece, a byte-level unigram tokenizer.")
 

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 PLAN, CELLS, RESULT, WEIGHTS, EVENTS = "plan.json", "cells", "result.json", "weights.safetensors", "events.jsonl"
 CELL, VERDICT, ABOUT, LOCK, LOCKS = "cell.json", "verdict.json", "run.json", ".lock", "locks"
 PROGRESS, REMOVED, MERGED = "progress.safetensors", "weights.removed", "merged.json"
+SHARDED = "progress"  # a folder: the same of a training by several processes
 PATIENCE = 1.0  # seconds to wait for a lock: who only looks whether a run is at work holds it for a moment
 
 

@@ -109,9 +109,9 @@ class RunOnDisk:
 
     def last_touched(self) -> float:
         """When something was last written in it, in seconds since 1970."""
-        cells = [cell.path for cell in self.cells()]
-        files = [file for place in (self.path, *cells) for file in place.iterdir() if file.name != LOCK]
-        return max((path.lstat().st_mtime for path in (*cells, *files)), default=time.time())
+        places = [self.path, *(cell.path for cell in self.cells())]
+        files = [file for place in places for file in place.iterdir() if file.name != LOCK and not file.is_dir()]
+        return max((file.lstat().st_mtime for file in files), default=time.time())
 
     @cached_property
     def _arms(self) -> dict[str, str]:

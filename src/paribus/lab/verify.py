@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from paribus.core.config import digest, from_dict
-from paribus.core.errors import RunFolderError
+from paribus.core.errors import ConfigError, RunFolderError
 from paribus.evaluation.base import Metric
 from paribus.lab.folder import CELLS, PLAN, RESULT, read_json
 from paribus.lab.plan import SMOKE
@@ -90,5 +90,10 @@ def measures_of(task: Mapping[str, Any]) -> dict[str, Measure]:
     """Unit and direction of every metric, from the task of a plan."""
     if task["part"] == "Measured":
         return {name: Measure(unit, name in task["lower_is_better"]) for name, unit in task["units"].items()}
-    metric = from_dict(Metric, task["metric"])
+    try:
+        metric = from_dict(Metric, task["metric"])
+    except ConfigError as error:
+        raise ConfigError(
+            f"{error}. If the metric is your own, name the file of its claim: paribus verify RUN --claim FILE.py"
+        ) from error
     return {name: Measure(metric.unit(name), metric.lower_is_better(name)) for name in metric.names()}

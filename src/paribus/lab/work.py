@@ -7,7 +7,7 @@ import platform
 import resource
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from paribus.lab.claim import Measured, Trained
 from paribus.lab.events import EventFile, read_events
 from paribus.lab.folder import EVENTS, PROGRESS, RESULT, WEIGHTS, write_whole
 from paribus.layers.parameters import draw
+from paribus.models.given_input import given_input
 from paribus.models.weights import load_weights, save_weights
 from paribus.training.loop import train
 from paribus.training.objective import token_loss
@@ -140,7 +141,7 @@ def _train(
     try:
         outcome = train(
             model,
-            stream.batches(seed=cell.replicate, batch=task.recipe.batch, length=task.train_length),
+            stream.batches(seed=cell.replicate, batch=task.recipe.batch, length=task.train_length, span=task.span),
             task.recipe,
             learning_rate=cell.learning_rate,
             steps=steps,
@@ -183,13 +184,15 @@ def _train(
 @torch.no_grad()
 def _dev_loss(model: nn.Module, task: Trained, stream: Stream, device: torch.device) -> float:
     """Mean loss on the dev split at the trained length: what a rate is chosen by."""
-    windows = stream.windows("dev", count=DEV_WINDOWS, length=task.train_length)
+    windows = stream.windows("dev", count=DEV_WINDOWS, length=task.train_length, span=task.span)
     tokens, targets = torch.from_numpy(windows.tokens), torch.from_numpy(windows.targets)
     total, counted = 0.0, 0
     rows = max(1, 8192 // tokens.shape[1])
-    for some_tokens, some_targets in zip(tokens.split(rows), targets.split(rows), strict=True):
+    for at in range(0, len(tokens), rows):
+        some_tokens, some_targets = tokens[at : at + rows], targets[at : at + rows]
+        known = given_input(model, None if windows.prefix is None else windows.prefix[at : at + rows])
         with autocast(task.recipe.dtype, device):
-            logits = model(some_tokens.to(device))
+            logits = model(some_tokens.to(device), **known)
         weight = int((some_targets >= 0).sum())
         total += float(token_loss(logits, some_targets.to(device))) * weight
         counted += weight
@@ -206,8 +209,8 @@ def _read(cell: Cell, task: Trained, stream: Stream, cells: Path, tell: Tell) ->
     model = build(cell, device)
     load_weights(model, trained / WEIGHTS)
     model.eval()
-    windows = stream.windows("test", count=task.metric.windows, length=task.metric.longest)
-    metrics = {name: float(value) for name, value in task.metric.measure(model, windows, task.recipe.dtype).items()}
+    windows = task.metric.held_out(stream)
+    metrics = _numbers(task.metric.measure(model, windows, task.recipe.dtype), cell)
     if metrics.keys() != set(task.metric.names()):
         raise CellFailed(
             f"the metric {part_name(type(task.metric))} gave {sorted(metrics)} for arm {cell.arm!r}, its names() are "
@@ -218,13 +221,26 @@ def _read(cell: Cell, task: Trained, stream: Stream, cells: Path, tell: Tell) ->
 
 
 def _measure(cell: Cell, task: Measured) -> dict[str, Any]:
-    metrics = {name: float(value) for name, value in task.measure(cell.config, cell.replicate).items()}
+    metrics = _numbers(task.measure(cell.config, cell.replicate), cell)
     if metrics.keys() != task.units.keys():
         raise CellFailed(
             f"the measure gave {sorted(metrics)} for arm {cell.arm!r}, the task declares {sorted(task.units)}: "
             "return exactly the declared metrics"
         )
     return {"status": "finished", "metrics": _checked(metrics, cell), "config": to_dict(cell.config)}
+
+
+def _numbers(given: Mapping[str, Any], cell: Cell) -> dict[str, float]:
+    metrics = {}
+    for name, value in given.items():
+        try:
+            metrics[name] = float(value)
+        except (TypeError, ValueError) as error:
+            raise CellFailed(
+                f"metric {name!r} of arm {cell.arm!r}, replicate {cell.replicate}, is a {type(value).__name__}: "
+                "expected one number"
+            ) from error
+    return metrics
 
 
 def _checked(metrics: dict[str, float], cell: Cell) -> dict[str, float]:

@@ -7,6 +7,10 @@ convolutions and attention, not recurrent kernels or elementwise work: declare w
 
 import math
 import random
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,13 +20,17 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from paribus.core.config import canonical_json, part_name
-from paribus.core.errors import ConfigError
+from paribus.core.errors import ConfigError, ParibusError
 from paribus.models.weights import weights
 
 Layout = dict[str, tuple[int, ...]]  # name -> shape, of all that a model's file of weights holds
 
-_LAYOUTS: dict[str, tuple[Layout, int]] = {}  # with the number of parameters
-_COUNTED: dict[tuple[str, int], int] = {}  # a model is built and run once for each length
+PACKAGE = Path(__file__).parent.parent
+INSTALLED = {"site-packages", "dist-packages"}
+
+Key = tuple[Any, ...]
+_LAYOUTS: dict[Key, tuple[Layout, int]] = {}  # with the number of parameters
+_COUNTED: dict[Key, int] = {}  # a model is built and run once for each length
 
 
 def n_parameters(config: Any) -> int:
@@ -35,9 +43,19 @@ def flops(config: Any, length: int, causal: bool = False) -> float:
     """Forward FLOPs of one sequence; what is counted is counted over all pairs, whether or not a mask hides some."""
     if hasattr(config, "flops"):
         return float(config.flops(length, causal=causal))
-    key = (_key(config), length)
+    key = (*_key(config), length)
     if key not in _COUNTED:
-        _COUNTED[key] = count(config.build(), length)
+        if not hasattr(config, "n_parameters"):
+            _watched(config)  # a model that changes with the seed may not even run
+        try:
+            _COUNTED[key] = count(built(config), length)
+        except ParibusError:
+            raise
+        except Exception as error:
+            raise ConfigError(
+                f"the model of {called(config)} fails on {length} tokens{_place(error)}: "
+                f"{type(error).__name__}: {error}"
+            ) from error
     return float(_COUNTED[key])
 
 
@@ -50,6 +68,13 @@ def check_layout(config: Any, model: nn.Module, seed: int) -> None:
 
 def layout_of(model: nn.Module) -> Layout:
     return {name: tuple(tensor.shape) for name, tensor in weights(model).items()}
+
+
+def built(config: Any, seed: int = 1) -> nn.Module:
+    """A model to look at, the same each time; the generators of random numbers are left as they were."""
+    with _seeded(seed):
+        model: nn.Module = config.build()
+        return model
 
 
 def seed_everything(seed: int) -> None:
@@ -71,19 +96,39 @@ def _watched(config: Any) -> tuple[Layout, int]:
 
 def _outline(config: Any, seed: int) -> nn.Module:
     """The model without its numbers where it can be made so, which takes no time; whole where it cannot."""
+    try:
+        with torch.device("meta"):
+            return built(config, seed)
+    except (RuntimeError, NotImplementedError):
+        return built(config, seed)
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
     state = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
         with torch.random.fork_rng(devices=[]):
             seed_everything(seed)
-            try:
-                with torch.device("meta"):
-                    return config.build()
-            except (RuntimeError, NotImplementedError):
-                seed_everything(seed)
-                return config.build()
+            yield
     finally:
         random.setstate(state[0])
         np.random.set_state(state[1])  # noqa: NPY002
+
+
+def called(config: Any) -> str:
+    """A config's name in a message, with what makes its module where that is the user's."""
+    make = getattr(config, "make", None)
+    return part_name(type(config)) + (f"(make={make.__qualname__})" if hasattr(make, "__qualname__") else "")
+
+
+def _place(error: Exception) -> str:
+    """The last line of the user's own that led to the error."""
+    own = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if INSTALLED.isdisjoint(Path(frame.filename).parts) and not frame.filename.startswith(str(PACKAGE))
+    ]
+    return f" ({own[-1].filename}:{own[-1].lineno})" if own else ""
 
 
 def _same(config: Any, usual: Layout, other: Layout, where: str) -> None:
@@ -93,15 +138,15 @@ def _same(config: Any, usual: Layout, other: Layout, where: str) -> None:
     told = [f"has {name!r} of shape {at[name]}" if name in at else f"has no {name!r}" for at in (usual, other)]
     sizes = [sum(math.prod(shape) for shape in at.values()) for at in (usual, other)]
     raise ConfigError(
-        f"the model of {part_name(type(config))} changes with the seed: it {told[0]}, and {where} it {told[1]} "
+        f"the model of {called(config)} changes with the seed: it {told[0]}, and {where} it {told[1]} "
         f"({sizes[0]:,} numbers in all against {sizes[1]:,}). A seed may change the values of parameters, never their "
         "names, shapes or count: take sizes from the config, not from random numbers"
     )
 
 
-def _key(config: Any) -> str:
-    """Two files may each have a class of the same name and fields."""
-    return f"{type(config).__module__} {canonical_json(config)} {config!r}"
+def _key(config: Any) -> Key:
+    """Two files may each have a class or function of the same name."""
+    return type(config), getattr(config, "make", None), canonical_json(config), repr(config)
 
 
 @torch.no_grad()

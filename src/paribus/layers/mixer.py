@@ -19,6 +19,10 @@ from paribus.core.config import Part
 
 class MixerConfig(Part, ABC):
     families: ClassVar[tuple[str, ...]] = ("paribus.attention",)
+    # False: a call's own mask (padding, documents) is refused with an InputError.
+    takes_masks: ClassVar[bool] = True
+    # False: gradients are those of training (straight through a rounding), not those of the output.
+    differentiable: ClassVar[bool] = True
     d_model: int | None = None  # None: the width of the model that holds it
     residual_gain: float = 1.0  # scale of the output matrix at the start; a model sets 1 / sqrt(2 n_layers)
 
@@ -40,6 +44,11 @@ class MixerConfig(Part, ABC):
     @abstractmethod
     def causal(self) -> bool:
         """True when no output depends on a later token."""
+
+    @property
+    def reads_input(self) -> bool:
+        """True when tokens of an input, which a call names by its mask, see each other; `causal` speaks of the rest."""
+        return False
 
 
 class Mixer(nn.Module, ABC):

@@ -68,7 +68,7 @@ class _CausalProduct(torch.autograd.Function):
         n = q.shape[1]
         total, keys = total.clone(), keys.clone()
         o = torch.empty_like(v, memory_format=torch.contiguous_format)
-        size = torch.empty(*v.shape[:2], 1, dtype=v.dtype, device=v.device) if eps is not None else None
+        size = None if eps is None else v.new_empty(*v.shape[:2], 1)
         keep = any(ctx.needs_input_grad)
         kept_totals, kept_keys = [], []
         for start in range(0, n, chunk):
@@ -79,7 +79,7 @@ class _CausalProduct(torch.autograd.Function):
                 kept_keys.append(keys.clone())
             pairs = torch.bmm(q_, k_.transpose(1, 2)).tril_()
             o_ = _add(torch.bmm(q_, total), pairs, v_)
-            if size is not None:
+            if size is not None and eps is not None:
                 size_ = torch.add(torch.bmm(q_, keys), pairs.sum(-1, keepdim=True)).add_(eps)
                 size[:, part] = size_
                 o_ /= size_
@@ -99,8 +99,8 @@ class _CausalProduct(torch.autograd.Function):
         n_chunks = len(kept) // 2
         do = gradients[0]
         dq, dk, dv = torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
-        later = torch.zeros_like(kept[0]) if kept else None
-        later_q = torch.zeros_like(kept[-1]) if kept else None
+        later = q.new_zeros(q.shape[0], q.shape[2], v.shape[2])
+        later_q = q.new_zeros(q.shape[0], q.shape[2], 1)
         for index in reversed(range(n_chunks)):
             part = slice(index * chunk, min((index + 1) * chunk, n))
             q_, k_, v_, do_ = q[:, part], k[:, part], v[:, part], do[:, part]

@@ -39,6 +39,44 @@ def chunked_linear_attention(
     return linear_attention(length, n_heads, features, value_dim, normalised) + whole * pairs[0] + pairs[1]
 
 
+def chunked_mixture(
+    length: int, key_dim: int, value_dim: int, chunk: int, far_causal: bool = True, causal: bool = False
+) -> int:
+    """All pairs within chunks; across them one sum, read by every token that has one and fed by every earlier chunk.
+
+    far_causal: the sum holds earlier chunks only, else all tokens. `causal` skips the pairs above the diagonal.
+    """
+    whole, rest = divmod(length, chunk)
+    pairs = [attention(m, m, 1, key_dim, value_dim, causal=causal) for m in (chunk, rest)]
+    reading = length - min(length, chunk) if far_causal else length
+    feeding = max(0, -(-length // chunk) - 1) * chunk if far_causal else length
+    return whole * pairs[0] + pairs[1] + linear(reading + feeding, key_dim, value_dim)
+
+
+def block_attention(
+    length: int,
+    n_codes: int,
+    block: int,
+    n_heads: int,
+    head_dim: int,
+    value_dim: int,
+    turned: bool = False,
+    causal: bool = False,
+) -> int:
+    """Softmax over quantised keys: each block reads itself, the one before, and from the third on a table of codes.
+
+    turned: near pairs are scored twice, by turned and by plain vectors. `causal` skips pairs above the diagonal.
+    """
+    whole, rest = divmod(length, block)
+    near = whole * block * block + rest * rest  # its own block
+    if causal:
+        near -= whole * (block * (block - 1) // 2) + rest * (rest - 1) // 2
+    near += max(0, whole - 1) * block * block + (rest * block if whole else 0)  # the one before
+    far = max(0, length - 2 * block) * n_codes
+    pairs = (near + far) * (head_dim + value_dim) + (near * head_dim if turned else 0)
+    return 2 * n_heads * pairs
+
+
 def latent_weights(
     d_model: int, n_heads: int, head_dim: int, value_dim: int, latent: int, rope_dim: int, query_latent: int | None
 ) -> int:

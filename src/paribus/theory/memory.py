@@ -33,3 +33,19 @@ def latent_cache_bytes(length: int, latent: int, rope_dim: int, bytes_each: int 
 def linear_state_bytes(n_heads: int, features: int, value_dim: int, bytes_each: int = 4) -> int:
     """Sums over keys and values of one layer and one sequence, at any length; in float32 or wider."""
     return n_heads * features * (value_dim + 1) * max(4, bytes_each)
+
+
+def row_cache_bytes(length: int, width: int, bytes_each: int = 4) -> int:
+    """One row of `width` numbers a token, of one layer and one sequence: a key beside a wider value."""
+    return length * width * bytes_each
+
+
+def chunk_state_bytes(chunk: int, key_dim: int, value_dim: int, bytes_each: int = 4) -> int:
+    """Two keys and a value of one chunk's tokens, and the sum over earlier chunks in float32 or wider."""
+    return chunk * (2 * key_dim + value_dim) * bytes_each + key_dim * value_dim * max(4, bytes_each)
+
+
+def code_table_bytes(n_heads: int, n_codes: int, value_dim: int, near: int, bytes_each: int = 4) -> int:
+    """Mean value and count of every code in float32 or wider, and a value and an index of `near` tokens, per head."""
+    table = n_codes * (value_dim + 1) * max(4, bytes_each)
+    return n_heads * (table + near * (value_dim * bytes_each + 4))

@@ -1,0 +1,1 @@
+"""Vectors to the nearest of finitely many codes."""

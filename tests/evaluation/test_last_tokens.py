@@ -9,7 +9,7 @@ import torch
 from paribus.attention.grouped_query import GroupedQuery
 from paribus.core.errors import ConfigError
 from paribus.data.batch import IGNORED, Batch
-from paribus.evaluation import last_tokens
+from paribus.evaluation import score
 from paribus.evaluation.last_tokens import LastTokens
 from paribus.layers.feed_forward.plain import FeedForward
 from paribus.layers.parameters import draw
@@ -87,7 +87,7 @@ def test_the_same_targets_at_every_length(model):
 @pytest.mark.parametrize("at_once", [1, 24, 37, 10_000])
 def test_how_many_rows_are_read_at_once_does_not_matter(model, monkeypatch, at_once):
     expected = METRIC.measure(model, windows())
-    monkeypatch.setattr(last_tokens, "TOKENS_AT_ONCE", at_once)
+    monkeypatch.setattr(score, "TOKENS_AT_ONCE", at_once)
     assert METRIC.measure(model, windows()) == pytest.approx(expected, rel=1e-6)
 
 

@@ -58,7 +58,7 @@ class GroupedQuery(Mixer):
             self.normalizer.check_heads(self.n_heads)
             if not self.position.sees_order:
                 require(
-                    self.mask.causal,
+                    self.mask.causal and not self.mask.reads_input,
                     f"{type(self.position).__name__} under {type(self.mask).__name__} cannot tell the order of the "
                     "tokens: use a causal mask or a position code",
                 )
@@ -75,6 +75,10 @@ class GroupedQuery(Mixer):
         def causal(self) -> bool:
             return self.mask.causal
 
+        @property
+        def reads_input(self) -> bool:
+            return self.mask.reads_input
+
         def build(self) -> "GroupedQuery":
             return GroupedQuery(self)
 
@@ -85,7 +89,7 @@ class GroupedQuery(Mixer):
             d, heads = self.d_head, self.n_heads
             projections = flops.linear(length, width(self), d * (2 * heads + 2 * self.kv_heads))
             # With the pairs above the diagonal skipped, each pair is scored once, by the piece that owns it.
-            matrices = 1 if causal else self.position.score_matrices(self.mask.causal)
+            matrices = 1 if causal else self.position.score_matrices(self.mask.causal and not self.mask.reads_input)
             return projections + flops.attention(length, length, heads, matrices * d, d, causal=causal)
 
         def state_bytes(self, length: int, bytes_each: int = 4) -> int:

@@ -78,7 +78,7 @@ class Latent(Mixer):
             decoupled = Decoupled(inner=self.position, width=self.rope_dim)
             if not decoupled.sees_order:
                 require(
-                    self.mask.causal,
+                    self.mask.causal and not self.mask.reads_input,
                     f"nothing tells the order of the tokens under {type(self.mask).__name__}: use a causal mask, or "
                     "rope_dim > 0 with a position code",
                 )
@@ -109,6 +109,10 @@ class Latent(Mixer):
         def causal(self) -> bool:
             return self.mask.causal
 
+        @property
+        def reads_input(self) -> bool:
+            return self.mask.reads_input
+
         def build(self) -> "Latent":
             return Latent(self)
 
@@ -132,7 +136,7 @@ class Latent(Mixer):
         def flops(self, length: int, causal: bool = False) -> int:
             projections = 2 * length * self.projections
             turned = Decoupled(inner=self.position, width=self.rope_dim)
-            matrices = 1 if causal else turned.score_matrices(self.mask.causal)
+            matrices = 1 if causal else turned.score_matrices(self.mask.causal and not self.mask.reads_input)
             key = matrices * (self.d_head + self.rope_dim)
             return projections + flops.attention(length, length, self.n_heads, key, self.d_value, causal=causal)
 

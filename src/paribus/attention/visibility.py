@@ -24,7 +24,7 @@ def visibility(
     """The queries stand at the places n_before ... n_before + n_queries - 1, the keys at all places up to the last."""
     k_indices = torch.arange(n_before + n_queries, device=like.device)
     q_indices = k_indices[n_before:]
-    whole = own if extra is None else own & extra
+    whole = own.within(extra)
     plain_causal = isinstance(whole, Causal) and n_before == 0
     # The last token alone sees all that came before it.
     everything = isinstance(whole, Causal) and n_queries == 1

@@ -11,7 +11,8 @@ IGNORED = -100  # a target where no loss is taken; torch's own ignore_index
 
 class Batch(NamedTuple):
     """tokens, targets: int64 (batch, length); targets[b, t] is what the model should say after tokens[b, : t + 1],
-    or IGNORED.
+    or IGNORED. The first prefix[b] tokens of row b may be shown to each other: no target before the last of them
+    counts.
 
     digest: blake2b-128 of the raw bytes that the batch was made of, before any tokenizer; arms that read the same
     bytes in the same order have equal digests at every step.
@@ -20,6 +21,7 @@ class Batch(NamedTuple):
     tokens: npt.NDArray[np.int64]
     targets: npt.NDArray[np.int64]
     digest: str
+    prefix: npt.NDArray[np.int64] | None = None  # (batch,): tokens of each row's input, where rows have one
 
 
 def digest_of(*arrays: npt.NDArray[np.generic]) -> str:

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from paribus.attention.masks.base import Mask
+from paribus.attention.masks.prefix import Prefix
 from paribus.attention.masks.visible import Visible
 from paribus.core.config import require
 from paribus.core.seed import generator
@@ -34,7 +36,10 @@ class Stream:
         end: Sequence[int] = (),
         chunk: int = 512,
     ) -> None:
-        """chunk: how many tokens of the prompt are read at a time, which bounds the memory of long prompts."""
+        """chunk: how many tokens of the prompt are read at a time, which bounds the memory of long prompts.
+
+        A model whose mask is InputPrefix reads its prompt as an input, in one piece.
+        """
         require(max_new_tokens >= 1, f"max_new_tokens = {max_new_tokens}: expected at least 1")
         require(chunk >= 1, f"chunk = {chunk}: expected at least 1 token")
         self.model, self.sampler, self.end, self.chunk = model, sampler or Greedy(), frozenset(end), chunk
@@ -44,10 +49,14 @@ class Stream:
         self.state = model.start(batch, capacity)
         model.eval()
         self.prompt, self.capacity = given, capacity
-        self.mask = None
+        self.mask: Mask | None = None
         if not bool(given.valid.all()):
             later = torch.ones(batch, max_new_tokens, dtype=torch.bool, device=given.valid.device)
             self.mask = Visible(valid=torch.cat([given.valid, later], dim=1))
+        if model.config.reads_input:
+            # The prompt is the input. Its tokens see each other, so it is read in one piece.
+            named = Prefix(length=length)
+            self.mask, self.chunk = named if self.mask is None else named & self.mask, length
         # The text so far, for filters that look at it.
         self.seen = given.tokens.where(given.valid, NONE)
         self.ended = torch.zeros(batch, dtype=torch.bool)

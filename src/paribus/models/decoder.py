@@ -88,6 +88,11 @@ class DecoderLM(nn.Module):
         def causal(self) -> bool:
             return all(mixer.causal for mixer in self.layer_mixers())
 
+        @property
+        def reads_input(self) -> bool:
+            """True when some layer lets the tokens of an input see each other: see models.given_input."""
+            return any(mixer.reads_input for mixer in self.layer_mixers())
+
         def with_d_ff(self, d_ff: int) -> Self:
             """The same model with another inner width: the knob of the budget."""
             return replace(self, feed_forward=replace(self.feed_forward, d_ff=d_ff))

@@ -15,6 +15,7 @@ from torch import nn
 
 from paribus.data.source import Batches
 from paribus.losses.output.base import OutputLoss
+from paribus.models.given_input import given_input
 from paribus.training.checkpoint import load_progress, save_progress
 from paribus.training.objective import objective
 from paribus.training.recipe import Recipe
@@ -81,7 +82,7 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = rate
         entered = time.perf_counter()
-        lost = lowered(tokens, targets)
+        lost = lowered(tokens, targets, **given_input(model, batch.prefix))
         lost.backward()
         norm = nn.utils.clip_grad_norm_(parameters, recipe.clip)
         optimizer.step()

@@ -1,7 +1,7 @@
 """What a step lowers: the cross entropy of the model's logits, or a loss of its output layer that an arm names.
 
     lowered = objective(model, loss, dtype)
-    lowered(tokens, targets) -> a number, differentiable once
+    lowered(tokens, targets, **told) -> a number, differentiable once; told: see models.given_input
 
 A loss of `paribus.losses.output` never sees logits of batch x length x vocabulary: the model gives its last hidden
 states and its output matrix, and the loss makes the logits of a few tokens at a time. A model that can be trained so
@@ -19,7 +19,7 @@ from paribus.losses.mean_cross_entropy import mean_cross_entropy
 from paribus.losses.output.base import OutputLoss
 from paribus.training.precision import autocast
 
-Objective = Callable[[Tensor, Tensor], Tensor]
+Objective = Callable[..., Tensor]
 
 
 def token_loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -37,9 +37,9 @@ def objective(model: nn.Module, loss: OutputLoss | None = None, dtype: str = "fl
     device = next(model.parameters()).device
     if loss is None:
 
-        def of_logits(tokens: Tensor, targets: Tensor) -> Tensor:
+        def of_logits(tokens: Tensor, targets: Tensor, **told: Any) -> Tensor:
             with autocast(dtype, device):
-                logits = model(tokens)
+                logits = model(tokens, **told)
             return token_loss(logits, targets)
 
         return of_logits
@@ -52,9 +52,9 @@ def objective(model: nn.Module, loss: OutputLoss | None = None, dtype: str = "fl
     )
     bound = loss.over(shown.output_matrix)
 
-    def of_hidden(tokens: Tensor, targets: Tensor) -> Tensor:
+    def of_hidden(tokens: Tensor, targets: Tensor, **told: Any) -> Tensor:
         with autocast(dtype, device):
-            hidden = shown.hidden(tokens)
+            hidden = shown.hidden(tokens, **told)
         if dtype == "bfloat16":  # as autocast would take the product
             hidden = hidden.to(torch.bfloat16)
         return bound(hidden, shown.output_matrix.to(hidden.dtype), targets)

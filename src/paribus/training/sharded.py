@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from paribus.core.config import require
 from paribus.data.batch import IGNORED
 from paribus.data.source import Batches
+from paribus.models.given_input import given_input
 from paribus.training.loop import Journal, Outcome
 from paribus.training.precision import autocast
 from paribus.training.recipe import Recipe
@@ -79,12 +80,13 @@ def train_sharded(
         count = int((batch.targets != IGNORED).sum())
         tokens = torch.from_numpy(batch.tokens[rank::world]).to(device)
         targets = torch.from_numpy(batch.targets[rank::world]).to(device)
+        prefix = None if batch.prefix is None else batch.prefix[rank::world]
         rate = learning_rate * recipe.schedule(step, steps)
         for group in optimizer.param_groups:
             group["lr"] = rate
         entered = time.perf_counter()
         with autocast(recipe.dtype, device):
-            logits = model(tokens)
+            logits = model(tokens, **given_input(model, prefix))
         part = F.cross_entropy(logits.float().flatten(0, -2), targets.flatten(), ignore_index=IGNORED, reduction="sum")
         (part * (world / count)).backward()
         norm = whole(nn.utils.clip_grad_norm_(parameters, recipe.clip))

@@ -31,6 +31,20 @@ class Mask(Part, ABC):
 
         return Or(left=self, right=other)
 
+    @property
+    def names_input(self) -> bool:
+        """True when it says which tokens are the input, as Prefix does."""
+        return False
+
+    @property
+    def reads_input(self) -> bool:
+        """True when it shows more where a call names the input, as InputPrefix does."""
+        return False
+
+    def within(self, shown: "Mask | None") -> "Mask":
+        """This mask of a layer in a call that shows only `shown` (padding, documents, an input)."""
+        return self if shown is None else self & shown
+
     def check_heads(self, n_heads: int) -> None:
         """Raise ConfigError when the mask cannot serve that many heads."""
 

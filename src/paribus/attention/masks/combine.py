@@ -1,5 +1,6 @@
 """Masks made of masks: `a & b`, `a | b`, and different masks for different heads."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 from torch import Tensor
@@ -27,6 +28,17 @@ class And(Mask):
     def causal(self) -> bool:
         return self.left.causal or self.right.causal
 
+    @property
+    def names_input(self) -> bool:
+        return self.left.names_input or self.right.names_input
+
+    @property
+    def reads_input(self) -> bool:
+        return self.left.reads_input or self.right.reads_input
+
+    def within(self, shown: Mask | None) -> Mask:
+        return And(left=self.left.within(shown), right=self.right.within(shown))
+
     def check_heads(self, n_heads: int) -> None:
         self.left.check_heads(n_heads)
         self.right.check_heads(n_heads)
@@ -50,6 +62,13 @@ class Or(Mask):
     def causal(self) -> bool:
         return self.left.causal and self.right.causal
 
+    @property
+    def reads_input(self) -> bool:
+        return self.left.reads_input or self.right.reads_input
+
+    def within(self, shown: Mask | None) -> Mask:
+        return Or(left=self.left.within(shown), right=self.right.within(shown))
+
     def check_heads(self, n_heads: int) -> None:
         self.left.check_heads(n_heads)
         self.right.check_heads(n_heads)
@@ -72,6 +91,13 @@ class PerHead(Mask):
             self.n_heads % len(self.masks) == 0,
             f"n_heads = {self.n_heads} cannot be shared equally by {len(self.masks)} masks: use a multiple",
         )
+
+    @property
+    def reads_input(self) -> bool:
+        return any(mask.reads_input for mask in self.masks)
+
+    def within(self, shown: Mask | None) -> Mask:
+        return replace(self, masks=tuple(mask.within(shown) for mask in self.masks))
 
     def check_heads(self, n_heads: int) -> None:
         require(n_heads == self.n_heads, f"PerHead was made for {self.n_heads} heads, the layer has {n_heads}")

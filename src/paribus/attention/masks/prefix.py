@@ -52,5 +52,9 @@ class Prefix(Mask):
     def causal(self) -> bool:
         return max(self._each()) <= 1
 
+    @property
+    def names_input(self) -> bool:
+        return True
+
 
 Prefix.examples = (Prefix(length=0), Prefix(length=3), Prefix(length=(0, 4)))

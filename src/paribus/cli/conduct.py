@@ -10,6 +10,7 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.markup import escape
@@ -18,9 +19,10 @@ from paribus.cli.elsewhere import LOCAL, Make, elsewhere
 from paribus.cli.plan_view import plan_json, plan_table
 from paribus.cli.progress import Display
 from paribus.core.errors import ConfigError, Interrupted
+from paribus.data.batch import IGNORED, Batch
 from paribus.data.source import Stream
 from paribus.lab.cell import Environment
-from paribus.lab.claim import Profile, Trained
+from paribus.lab.claim import Arm, Claim, Profile, Trained
 from paribus.lab.estimate import Estimate, check_room, estimate
 from paribus.lab.executors.local import LocalExecutor
 from paribus.lab.folder import ABOUT, RunFolder
@@ -30,6 +32,7 @@ from paribus.lab.plan import plan_json as plan_text
 from paribus.lab.run import Run
 from paribus.lab.work import CHECKPOINT_SECONDS, DEV_WINDOWS
 
+LENGTH_TOLERANCE = 0.05  # the same corpus differs a little between versions of Python
 THREADS = 1  # per worker: two one-thread processes beat one two-thread process
 
 
@@ -141,16 +144,33 @@ def prepare(word: str, profile_name: str, seeds: int | None, console: Console) -
     if isinstance(claim.task, Trained):
         with console.status("reading the data"):
             stream = claim.task.data.prepare()
-            check_data(claim.task, stream)
+            check_data(claim, stream)
         manifest, path = stream.manifest, stream.path
     return make_plan(claim, name, profile_name, environment, manifest, seeds), path
 
 
-def check_data(task: Trained, stream: Stream) -> None:
+def check_data(claim: Claim, stream: Stream) -> None:
     """Take one of everything that the run will read: what is too small shows now, and not after the training."""
-    stream.batches(seed=0, batch=task.recipe.batch, length=task.train_length).batch(0)
-    stream.windows("dev", DEV_WINDOWS, task.train_length)
-    stream.windows("test", task.metric.windows, task.metric.longest)
+    assert isinstance(claim.task, Trained)
+    task, length, span = claim.task, claim.task.train_length, claim.task.span
+    for data in dict.fromkeys(map(claim.data_of, claim.arms)):
+        opened = stream if data == task.data else data.open(stream.path)
+        opened.batches(seed=0, batch=task.recipe.batch, length=length, span=span).batch(0)
+        opened.windows("dev", DEV_WINDOWS, length, span)
+        task.metric.held_out(opened)
+    for arm in claim.arms:
+        if arm.length is not None:
+            check_length(arm, claim.data_of(arm).open(stream.path).windows("train", DEV_WINDOWS, length, span))
+
+
+def check_length(arm: Arm, windows: Batch) -> None:
+    """Spans of training text are as long in the arm's tokens as it says, since its prices rest on that."""
+    found = 1 + np.count_nonzero(windows.targets != IGNORED) / DEV_WINDOWS
+    if abs(found / (arm.length or 1) - 1) > LENGTH_TOLERANCE:
+        raise ConfigError(
+            f"arm {arm.name!r} says that a span is {arm.length} of its tokens long, in this text it is {found:.1f} on "
+            f"average: write length={found:.0f}"
+        )
 
 
 def environment_of(profile: Profile) -> Environment:

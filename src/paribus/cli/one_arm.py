@@ -16,12 +16,13 @@ from paribus.core.config import require
 from paribus.core.errors import ConfigError, InputError, Interrupted, nearest
 from paribus.data.text_source import Text
 from paribus.lab.cell import Environment
-from paribus.lab.claim import Trained
+from paribus.lab.claim import Claim, Trained
 from paribus.lab.load import load
 from paribus.lab.plan import make_plan
 from paribus.layers.parameters import draw
 from paribus.models.folder import DESCRIPTION, WEIGHTS, save_model
 from paribus.text.corpora import corpus_from_word
+from paribus.tokenizer.bytepiece import BytePiece
 from paribus.training.loop import Journal
 from paribus.training.loop import train as run
 
@@ -56,6 +57,7 @@ def train_arm(
     learning_rate: float | None,
     seed: int,
     corpus: str | None,
+    tokenizer: str | None,
     threads: int | None,
     out: Path,
 ) -> None:
@@ -78,11 +80,16 @@ def train_arm(
             raise InputError(f"--corpus {corpus}: this claim is trained on {type(task.data).__name__}, not on text")
         task = replace(task, data=replace(task.data, corpus=corpus_from_word(corpus)))
         claim = replace(claim, task=task)
+    if tokenizer is not None:
+        claim = with_tokenizer(claim, tokenizer)
+        assert isinstance(claim.task, Trained)
+        task = claim.task
     profile = claim.profile(profile_name)
     threads = threads or os.cpu_count() or 1
     torch.set_num_threads(threads)
     make_room(out)
-    stream = task.data.prepare()
+    data = claim.data_of(claim.arm(arm_name))
+    stream = data.prepare()
     plan = make_plan(claim, name, profile_name, Environment.here("cpu", threads), stream.manifest)
     steps = plan.steps if tokens is None else max(1, round(tokens / plan.tokens_per_step))
     grid = sorted(profile.learning_rates)
@@ -93,9 +100,9 @@ def train_arm(
     console = Console(highlight=False)
     told = Told(console, steps)
     console.print(
-        f"{name}, arm {arm_name}: {steps} steps of {plan.tokens_per_step} tokens at rate {rate:g}, seed {seed}"
+        f"{name}, arm {arm_name}: {steps} steps of {plan.tokens_per_step} {plan.counted} at rate {rate:g}, seed {seed}"
     )
-    batches = stream.batches(seed=seed, batch=task.recipe.batch, length=task.train_length)
+    batches = stream.batches(seed=seed, batch=task.recipe.batch, length=task.train_length, span=task.span)
     try:
         with told.bar if console.is_terminal else nullcontext():
             outcome = run(model, batches, task.recipe, learning_rate=rate, steps=steps, journal=told)
@@ -112,9 +119,24 @@ def train_arm(
         "train_length": task.train_length,
         "manifest": stream.manifest.get("digest", ""),
     }
-    save_model(model, config, task.data, origin, out)
+    save_model(model, config, data, origin, out)
     speed = steps * plan.tokens_per_step / outcome.seconds
-    console.print(f"last loss {outcome.final_loss:.3f} nats per token, {speed:,.0f} tokens/s; saved in {out}")
+    console.print(f"last loss {outcome.final_loss:.3f} nats per token, {speed:,.0f} {plan.counted}/s; saved in {out}")
+
+
+def with_tokenizer(claim: Claim, word: str) -> Claim:
+    """The claim on text through another tokenizer, its models with heads of that many tokens."""
+    task = claim.task
+    if not isinstance(task, Trained) or not isinstance(task.data, Text) or task.span is not None:
+        raise InputError(f"--tokenizer {word}: this claim's arms do not read text through one tokenizer")
+    if word != "bytepiece" and not word.endswith(".bp"):
+        raise InputError(f"--tokenizer {word}: expected bytepiece, or a .bp file of `paribus tokenizer train`")
+    own = BytePiece() if word == "bytepiece" else BytePiece(path=os.path.abspath(word))
+    without = [arm.name for arm in claim.arms if not hasattr(arm.config, "vocab_size")]
+    if without:
+        raise InputError(f"--tokenizer {word}: arm {without[0]!r} has no vocab_size that could be set")
+    arms = [replace(arm, config=replace(arm.config, vocab_size=own.vocab_size)) for arm in claim.arms]
+    return replace(claim, task=replace(task, data=replace(task.data, tokenizer=own)), arms=arms)
 
 
 def make_room(out: Path) -> None:

@@ -102,7 +102,8 @@ def plan_table(console: Console, plan: Plan, cost: Estimate, jobs: int, folder: 
         )
         console.print(f"matched in: {plan.task.match}   recipe: {plan.task.recipe.describe()}")
         console.print(
-            f"{plan.steps} steps of {plan.tokens_per_step} tokens, {len(plan.profile.seeds)} seeds; rates {searched}"
+            f"{plan.steps} steps of {plan.tokens_per_step} {plan.counted}, {len(plan.profile.seeds)} seeds; "
+            f"rates {searched}"
         )
         twin = f"twin of {plan.control.name!r}" if plan.control else "not needed: all comparisons read the same weights"
         console.print(f"noise floor (A/A): {twin}")

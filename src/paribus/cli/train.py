@@ -16,6 +16,9 @@ def train(
     corpus: Annotated[
         str | None, typer.Option(help="python-stdlib, python-docs, english, or a file or folder.")
     ] = None,
+    tokenizer: Annotated[
+        str | None, typer.Option(help="bytepiece, or a .bp file, in place of the claim's.", metavar="WORD")
+    ] = None,
     threads: Annotated[int | None, typer.Option(help="Torch threads; by default all cores.")] = None,
     out: Annotated[Path, typer.Option(help="The model's folder.")] = Path("paribus-model"),
 ) -> None:
@@ -25,4 +28,4 @@ def train(
     """
     from paribus.cli.one_arm import train_arm
 
-    train_arm(claim, arm, profile, tokens, learning_rate, seed, corpus, threads, out)
+    train_arm(claim, arm, profile, tokens, learning_rate, seed, corpus, tokenizer, threads, out)

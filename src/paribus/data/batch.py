@@ -22,6 +22,7 @@ class Batch(NamedTuple):
     targets: npt.NDArray[np.int64]
     digest: str
     prefix: npt.NDArray[np.int64] | None = None  # (batch,): tokens of each row's input, where rows have one
+    judged_bytes: int | None = None  # raw bytes that all targets which count stand for, where that was asked
 
 
 def digest_of(*arrays: npt.NDArray[np.generic]) -> str:

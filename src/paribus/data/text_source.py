@@ -63,10 +63,12 @@ class TextStream(Stream):
         data, span = self.prepared.split("train"), _span(length, span)
         return TextBatches(data, BatchOrder(len(data), span, batch, seed), length, self.tokenizer)
 
-    def windows(self, split: str, count: int, length: int, span: int | None = None) -> Batch:
+    def windows(self, split: str, count: int, length: int, span: int | None = None, judged: int | None = None) -> Batch:
         """Windows evenly spread over the split, which overlap only if they would not all fit side by side.
 
         Their last bytes do not depend on how many tokens a reader is shown: for less context, cut rows on the left.
+        judged: bytes at the end of each window; only tokens that begin in them are targets, and the bytes that these
+        stand for are counted. Rows are then as long as they come, so length must be at least the span.
         """
         data, span = self.prepared.split(split), _span(length, span)
         require(count >= 1, f"count {count} must be at least 1")
@@ -76,7 +78,11 @@ class TextStream(Stream):
                 "take a larger corpus, fewer windows or a smaller length"
             )
         starts = np.linspace(0, len(data) - span, count).astype(np.int64)
-        return rows(_take(data, starts, span), length, self.tokenizer)
+        raw = _take(data, starts, span)
+        if judged is None:
+            return rows(raw, length, self.tokenizer)
+        require(1 <= judged <= span <= length, f"judged = {judged}: expected 1 to {span}, and no row cut at {length}")
+        return judged_rows(raw, judged, self.tokenizer)
 
 
 @dataclass(frozen=True)
@@ -118,6 +124,26 @@ def padded_rows(raw: npt.NDArray[np.uint8], length: int, tokenizer: TextTokenize
     for row, (tokens, targets) in enumerate(pieces):
         batch.tokens[row, : len(tokens)], batch.targets[row, : len(targets)] = tokens, targets
     return batch
+
+
+def judged_rows(raw: npt.NDArray[np.uint8], judged: int, tokenizer: TextTokenizer) -> Batch:
+    """Spans as one row each, of which only tokens that begin in the last `judged` bytes are targets."""
+    batch = padded_rows(raw, raw.shape[1], tokenizer)
+    lengths: dict[int, int] = {}
+    counted = 0
+    for span, targets in zip(raw, batch.targets):
+        at = 0
+        for place, token in enumerate(tokenizer.encode(span.tobytes()).tolist()):
+            size = lengths.get(token)
+            if size is None:
+                size = lengths[token] = len(tokenizer.decode([token]))
+            if place > 0:
+                if at < raw.shape[1] - judged:
+                    targets[place - 1] = IGNORED
+                else:
+                    counted += size
+            at += size
+    return batch._replace(judged_bytes=counted)
 
 
 def _span(length: int, span: int | None) -> int:

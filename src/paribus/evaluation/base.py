@@ -10,7 +10,7 @@ from torch import nn
 
 from paribus.core.config import Part
 from paribus.data.batch import Batch
-from paribus.data.source import Source
+from paribus.data.source import Source, Stream
 
 
 class Metric(Part, ABC):
@@ -35,6 +35,10 @@ class Metric(Part, ABC):
     @abstractmethod
     def worst(self, name: str, source: Source) -> float:
         """What a diverged run counts as: ln(vocabulary), chance accuracy."""
+
+    def held_out(self, stream: Stream, split: str = "test") -> Batch:
+        """The windows that `measure` reads."""
+        return stream.windows(split, self.windows, self.longest)
 
     @abstractmethod
     def measure(self, model: nn.Module, windows: Batch, dtype: str = "float32") -> dict[str, float]: ...

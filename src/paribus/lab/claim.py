@@ -25,6 +25,8 @@ class Arm:
     reads: the arm whose trained weights this one reads with its own config (other positions, another scale): nothing is
     trained. starts_from: the arm whose trained weights this one is trained further from. loss: what its training
     lowers; None is the mean cross entropy of the logits. Rates are chosen by cross entropy whatever the loss.
+    data: the task's text through another tokenizer, where the task has a span. length: tokens of a span on average,
+    which its prices are taken at; a run checks it.
     """
 
     name: str
@@ -32,6 +34,8 @@ class Arm:
     reads: str | None = None
     starts_from: str | None = None
     loss: OutputLoss | None = None
+    data: Source | None = None
+    length: int | None = None
 
     def __post_init__(self) -> None:
         require(
@@ -45,15 +49,26 @@ class Arm:
 
 
 class Trained(Part):
-    """Every arm is trained on the same batches under an equal budget; the unit is a seed."""
+    """Every arm is trained on the same batches under an equal budget; the unit is a seed.
+
+    span: raw bytes of a row, where the arms' tokenizers differ, so that all read the same bytes. Budgets then count
+    bytes, and a span of more than train_length tokens is read as several rows.
+    """
 
     data: Source
     train_length: int
     metric: Metric
     recipe: Recipe = Recipe()
     match: Contract = "parameters"  # what d_ff is solved for; arms that only read are not matched
+    span: int | None = None
 
     def check(self) -> None:
+        require(self.span is None or self.span >= 2, f"span = {self.span}: expected at least 2 bytes")
+        require(
+            (self.match == "flops per span") == (self.span is not None),
+            f"span = {self.span} and match = {self.match!r}: arms with tokenizers of their own are matched in 'flops "
+            "per span', and no others are",
+        )
         require(self.train_length >= 1, f"train_length = {self.train_length}: expected at least 1 token")
 
 
@@ -138,6 +153,8 @@ class Claim:
                     by_name[other].reads is None and by_name[other].starts_from is None,
                     f"arm {arm.name!r} {role} {other!r}, which is not trained from scratch itself",
                 )
+        for arm in self.arms:
+            check_data(arm, self.task)
         if isinstance(self.task, Trained):
             for arm in self.arms:
                 require(
@@ -179,9 +196,30 @@ class Claim:
     def trained_arms(self) -> list[Arm]:
         return [arm for arm in self.arms if arm.reads is None]
 
+    def data_of(self, arm: Arm) -> Source:
+        """What an arm of a trained claim reads."""
+        assert isinstance(self.task, Trained)
+        return self.task.data if arm.data is None else arm.data
+
     def weights_of(self, arm: Arm) -> str:
         """The name of the arm that is trained so that this one can be read."""
         return arm.reads if arm.reads is not None else arm.name
+
+
+def check_data(arm: Arm, task: Trained | Measured) -> None:
+    """An arm of a task with spans says how long they are in its tokens; its text is the task's."""
+    span = getattr(task, "span", None)
+    require(
+        (arm.length is not None) == (span is not None) and (arm.data is None or span is not None),
+        f"arm {arm.name!r}: data and length belong to a task with a span, in which every arm has a length",
+    )
+    if arm.data is not None and isinstance(task, Trained):
+        ours, theirs = (getattr(data, "corpus", None) for data in (arm.data, task.data))
+        require(
+            ours is not None and ours == theirs,
+            f"arm {arm.name!r} reads {ours!r}, the task's data is {theirs!r}: all arms read the same text, only the "
+            "tokenizer may differ",
+        )
 
 
 def defined_in(module: Any) -> Claim:

@@ -56,14 +56,15 @@ def _activations(plan: Plan, config: object) -> int:
     mixers = config.layer_mixers() if hasattr(config, "layer_mixers") else []
     if not mixers:
         return 0
+    longest = max(map(plan.length_of, plan.claim.arms))
     return memory.decoder_activation_bytes(
-        tokens=plan.tokens_per_step,
-        length=plan.trained.train_length,
+        tokens=plan.trained.recipe.batch * longest,
+        length=longest,
         d_model=config.d_model,  # type: ignore[attr-defined]
         d_ff=config.feed_forward.d_ff,  # type: ignore[attr-defined]
         n_layers=config.n_layers,  # type: ignore[attr-defined]
         n_heads=max(getattr(mixer, "n_heads", 1) for mixer in mixers),
-        vocab_size=plan.trained.data.vocab_size,
+        vocab_size=max(plan.claim.data_of(arm).vocab_size for arm in plan.claim.arms),
     )
 
 
@@ -85,13 +86,14 @@ def probe(plan: Plan) -> float:
     cell = plan.verdict_cells({one.name: plan.profile.learning_rates[0] for one in plan.claim.arms})[0]
     training = cell.weights or cell
     model = build(training, _device(plan))
-    batches = _Noise(task.recipe.batch, task.train_length, task.data.vocab_size)
+    batches = _Noise(task.recipe.batch, plan.length_of(arm), plan.claim.data_of(arm).vocab_size)
     fastest = float("inf")
     for _ in range(PROBE_STEPS):
         began = time.perf_counter()
         train(model, batches, task.recipe, learning_rate=1e-4, steps=1)
         fastest = min(fastest, time.perf_counter() - began)
-    return TRAINING_FACTOR * plan.sized[arm.name].flops_per_token * plan.tokens_per_step / fastest
+    tokens = task.recipe.batch * plan.length_of(arm)
+    return TRAINING_FACTOR * plan.sized[arm.name].flops_per_token * tokens / fastest
 
 
 def _device(plan: Plan) -> torch.device:

@@ -52,7 +52,17 @@ class Plan:
 
     @property
     def tokens_per_step(self) -> int:
-        return self.trained.recipe.batch * self.trained.train_length
+        """What budgets count: tokens, or bytes where the task has a span."""
+        return self.trained.recipe.batch * (self.trained.span or self.trained.train_length)
+
+    @property
+    def counted(self) -> str:
+        """The unit of budgets in words."""
+        return "tokens" if self.trained.span is None else "bytes"
+
+    def length_of(self, arm: Arm) -> int:
+        """Tokens of a training row: what prices are taken at."""
+        return length_of(arm, self.trained)
 
     @property
     def steps(self) -> int:
@@ -100,6 +110,8 @@ class Plan:
                     "config": to_dict(self.sized[arm.name].config if arm.name in self.sized else arm.config),
                     "reads": arm.reads,
                     "starts_from": arm.starts_from,
+                    **({} if arm.data is None else {"data": to_dict(arm.data)}),
+                    **({} if arm.length is None else {"length": arm.length}),
                     **_named(arm),
                 }
                 for arm in claim.arms
@@ -116,6 +128,8 @@ class Plan:
     def task_described(self) -> dict[str, Any]:
         """The task's JSON form; a measure is known by its code, wherever its file lies."""
         described: dict[str, Any] = to_dict(self.task)
+        if described.get("span", 0) is None:
+            del described["span"]
         if isinstance(self.task, Measured):
             described["measure"] = code_hash(self.task.measure)
         return described
@@ -165,13 +179,14 @@ class Plan:
             phase=phase,
             config=config,
             task={
-                "data": to_dict(task.data),
+                "data": to_dict(self.claim.data_of(arm)),
                 "manifest": self.manifest.get("digest", ""),
                 "train_length": task.train_length,
+                **({} if task.span is None else {"span": task.span}),
                 "recipe": to_dict(task.recipe),
                 **_named(arm),
             },
-            revisions=revisions_of(config, task.data, task.recipe, arm.loss),
+            revisions=revisions_of(config, self.claim.data_of(arm), task.recipe, arm.loss),
             replicate=seed,
             environment=self.environment,
             learning_rate=rate,
@@ -179,7 +194,7 @@ class Plan:
             perturbed=phase == "aa",
             weights=start,
             loss=arm.loss,
-            cost=self.training_flops(arm) * steps * self.tokens_per_step,
+            cost=self.training_flops(arm) * steps * task.recipe.batch * self.length_of(arm),
         )
 
     def _read(self, arm: Arm, seed: int, rates: Mapping[str, float], phase: str) -> Cell:
@@ -192,12 +207,12 @@ class Plan:
             phase=phase,
             config=config,
             task={
-                "data": to_dict(task.data),
+                "data": to_dict(self.claim.data_of(arm)),
                 "manifest": self.manifest.get("digest", ""),
                 "metric": to_dict(task.metric),
                 "dtype": task.recipe.dtype,
             },
-            revisions=revisions_of(config, task.data, task.metric),
+            revisions=revisions_of(config, self.claim.data_of(arm), task.metric),
             replicate=seed,
             environment=self.environment,
             weights=self._train(owner, phase, rates[owner.name], seed, self.steps, rates),
@@ -269,18 +284,20 @@ def make_plan(
         profile = replace(profile, seeds=_continued(profile, seeds))
     sized: dict[str, Sized] = {}
     if isinstance(claim.task, Trained):
-        length, contract = claim.task.train_length, claim.task.match
-        _check_vocabulary(claim, claim.task)
+        task, contract = claim.task, claim.task.match
+        _check_vocabulary(claim, task)
         reference = claim.trained_arms()[0]
         for arm in claim.trained_arms():
             try:
-                sized[arm.name] = match(arm.config, reference.config, length, contract)
+                lengths = length_of(arm, task), length_of(reference, task)
+                sized[arm.name] = match(arm.config, reference.config, lengths[0], contract, lengths[1])
             except ConfigError as error:
                 raise ConfigError(f"arm {arm.name!r} against {reference.name!r}: {error}") from error
-        if contract == "flops" and (unequal := [arm.name for arm in claim.trained_arms() if loss_flops(arm)]):
+        unequal = [arm.name for arm in claim.trained_arms() if loss_flops(arm)]
+        if contract.startswith("flops") and unequal:
             raise ConfigError(
-                f"the losses of {', '.join(unequal)} cost more than cross entropy, and d_ff is not solved for that: say "
-                "match='parameters' or 'none' in the task; the table of arms then shows what each costs"
+                f"the losses of {', '.join(unequal)} cost more than cross entropy, and d_ff is not solved for that: "
+                "say match='parameters' or 'none' in the task; the table of arms then shows what each costs"
             )
         for arm in claim.arms:
             if arm.reads is not None:
@@ -289,8 +306,8 @@ def make_plan(
                 solved = width(owner)
                 if solved is not None and width(config) not in (None, solved):
                     config = config.with_d_ff(solved)
-                sized[arm.name] = size(config, length)
-        _check_modules(sized, claim.task)
+                sized[arm.name] = size(config, length_of(arm, task))
+        _check_modules(sized, claim)
     return Plan(name, claim, profile_name, profile, environment, manifest, sized)
 
 
@@ -300,21 +317,27 @@ def _continued(profile: Profile, count: int) -> tuple[int, ...]:
     return tuple(itertools.islice(itertools.chain(profile.seeds, further), count))
 
 
+def length_of(arm: Arm, task: Trained) -> int:
+    """Tokens of a training row of this arm."""
+    return task.train_length if arm.length is None else arm.length
+
+
 def _check_vocabulary(claim: Claim, task: Trained) -> None:
     for arm in claim.arms:
-        own = getattr(arm.config, "vocab_size", task.data.vocab_size)
-        if own != task.data.vocab_size:
-            raise ConfigError(
-                f"arm {arm.name!r} has vocab_size = {own}, the data has {task.data.vocab_size}: make them equal"
-            )
+        wanted = claim.data_of(arm).vocab_size
+        own = getattr(arm.config, "vocab_size", wanted)
+        if own != wanted:
+            raise ConfigError(f"arm {arm.name!r} has vocab_size = {own}, the data has {wanted}: make them equal")
 
 
-def _check_modules(sized: Mapping[str, Sized], task: Trained) -> None:
+def _check_modules(sized: Mapping[str, Sized], claim: Claim) -> None:
     """What a module from elsewhere must keep to: logits of this vocabulary, and no look ahead unless it says so."""
-    vocabulary, length = task.data.vocab_size, task.train_length
+    assert isinstance(claim.task, Trained)
+    length = claim.task.train_length
     for name, config in {name: one.config for name, one in sized.items()}.items():
         if not isinstance(config, AnyModule.Config):
             continue
+        vocabulary = claim.data_of(claim.arm(name)).vocab_size
         model = config.build().eval()
         with torch.no_grad():
             given = model(torch.zeros((1, length), dtype=torch.int64)).shape[-1]

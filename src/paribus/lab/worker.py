@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
@@ -27,7 +28,7 @@ from filelock import FileLock, Timeout
 from paribus.core.errors import CellFailed, ParibusError
 from paribus.data.source import Stream
 from paribus.lab.cell import Cell, Environment
-from paribus.lab.claim import Trained
+from paribus.lab.claim import Measured, Trained
 from paribus.lab.folder import unwritten
 from paribus.lab.load import load
 from paribus.lab.plan import Plan, make_plan, with_dependencies
@@ -62,12 +63,11 @@ class Worker:
         torch.set_num_threads(settings["threads"])
         name, claim = load(settings["claim"])
         environment = Environment.here(settings["device"], settings["threads"])
-        self.stream: Stream | None = None
+        self.data = None if settings["data"] is None else Path(settings["data"])
+        self.streams: dict[str, Stream] = {}  # by arm
         manifest: dict[str, Any] = {}
         if isinstance(claim.task, Trained):
-            path = settings["data"]
-            self.stream = claim.task.data.open(None if path is None else Path(path))
-            manifest = self.stream.manifest
+            manifest = claim.task.data.open(self.data).manifest
         self.plan = make_plan(claim, name, settings["profile"], environment, manifest, settings["seeds"])
         self.told = 0.0
 
@@ -80,7 +80,8 @@ class Worker:
             (self.folder / "locks").mkdir(exist_ok=True)
             with FileLock(self.folder / "locks" / digest, timeout=60):
                 tell = partial(self.tell, digest)
-                result = do(cell, self.plan.task, self.stream, cells, tell, self.checkpoint_seconds)
+                task, stream = self.read_by(cell.arm)
+                result = do(cell, task, stream, cells, tell, self.checkpoint_seconds)
             return {"cell": digest, "result": result}
         except Timeout:
             return self.failure(digest, "another process is still at work on this cell: stop it and run again", 1)
@@ -90,6 +91,16 @@ class Worker:
             return self.failure(digest, unwritten(error, self.folder), 1)
         except Exception as error:  # whatever a user's model or metric raises belongs to this cell, not to the run
             return self.failure(digest, f"{type(error).__name__}: {error}", 1)
+
+    def read_by(self, name: str) -> tuple[Trained | Measured, Stream | None]:
+        """The task as this arm sees it, and its data."""
+        task = self.plan.task
+        if isinstance(task, Measured):
+            return task, None
+        data = self.plan.claim.data_of(self.plan.claim.arm(name))
+        if name not in self.streams:
+            self.streams[name] = data.open(self.data)
+        return replace(task, data=data), self.streams[name]
 
     @staticmethod
     def failure(digest: str | None, text: str, exit_code: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from paribus.training.price import flops, n_parameters
 STEP = 4  # widths are multiples of this
 LARGEST_RESIDUAL = 0.005
 
-Contract = Literal["parameters", "flops", "none"]
+Contract = Literal["parameters", "flops", "flops per span", "none"]
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,11 @@ class Sized:
 
 
 def price(config: Any, length: int, contract: Contract) -> float:
-    """The quantity that a contract makes equal: parameters, or forward FLOPs per token at this length."""
-    return float(n_parameters(config)) if contract == "parameters" else flops(config, length) / length
+    """The quantity that a contract makes equal: parameters, or forward FLOPs per token at this length, or those of a
+    span of text that is `length` tokens long."""
+    if contract == "parameters":
+        return float(n_parameters(config))
+    return flops(config, length) if contract == "flops per span" else flops(config, length) / length
 
 
 def size(config: Any, length: int, residual: float = 0.0) -> Sized:
@@ -44,15 +47,17 @@ def size(config: Any, length: int, residual: float = 0.0) -> Sized:
     )
 
 
-def match(config: Any, reference: Any, length: int, contract: Contract) -> Sized:
+def match(config: Any, reference: Any, length: int, contract: Contract, reference_length: int | None = None) -> Sized:
     """The config with its d_ff changed so that it costs what the reference costs, to within 0.5 %.
+
+    reference_length: tokens of the reference, where the same text is another number of tokens for it.
 
     Under "none" nothing is changed, and the residual says how far apart the arms are in parameters. A config without
     a width to change is taken as it is where it matches already.
     """
     if contract == "none":
         return size(config, length, price(config, length, "parameters") / price(reference, length, "parameters") - 1)
-    target = price(reference, length, contract)
+    target = price(reference, length if reference_length is None else reference_length, contract)
     require(
         target > 0,
         f"no {contract} could be counted in {part_name(type(reference))}: let its config declare them, or say "

@@ -55,12 +55,13 @@ def protocol_facts(record: Record) -> list[tuple[object, object]]:
             ("recipe, for every arm", task.recipe.describe()),
             (
                 "budget of one training",
-                f"{plan.steps:,} steps of {step:,} tokens = {plan.steps * step:,} tokens"
+                f"{plan.steps:,} steps of {step:,} {plan.counted} = {plan.steps * step:,} {plan.counted}"
                 + ("" if epochs is None else f", {epochs:.3g} passes over the train split"),
             ),
             ("trained at length", f"{task.train_length} tokens"),
             ("measured by", repr(task.metric)),
             ("data", repr(task.data)),
+            *((f"{arm.name} reads it by", repr(arm.data)) for arm in plan.claim.arms if arm.data is not None),
             (
                 "matched in",
                 f"{task.match}" + ("" if task.match == "none" else ", by solving d_ff; residuals in the table"),

@@ -5,6 +5,7 @@ An entry is used while the hash of its claim's file agrees; `paribus claims --re
 
 import hashlib
 import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def read_index() -> dict[str, dict[str, Any]]:
 
 def describe(name: str, verdicts: Path | None = None) -> dict[str, Any]:
     """The entry of one claim, by importing it. verdicts: the folder of kept verdicts, docs/claims."""
-    from paribus.core.config import digest, to_dict
+    from paribus.core.config import digest
     from paribus.lab.cell import Environment
     from paribus.lab.load import load
     from paribus.lab.plan import make_plan, total_cost
@@ -56,11 +57,11 @@ def describe(name: str, verdicts: Path | None = None) -> dict[str, Any]:
         "version": claim.version,
         "digest": digest(
             {
-                "arms": [_described(to_dict(arm)) for arm in claim.arms],
-                "task": to_dict(claim.task),
-                "predicts": [to_dict(prediction) for prediction in claim.predicts],
+                "arms": [_told(arm) for arm in claim.arms],
+                "task": _told(claim.task),
+                "predicts": [_told(prediction) for prediction in claim.predicts],
                 "primary": claim.primary,
-                "profiles": {key: to_dict(value) for key, value in claim.profiles.items()},
+                "profiles": {key: _told(value) for key, value in claim.profiles.items()},
             }
         )[:16],
         "arms": [arm.name for arm in claim.arms],
@@ -69,9 +70,16 @@ def describe(name: str, verdicts: Path | None = None) -> dict[str, Any]:
     }
 
 
-def _described(arm: dict[str, Any]) -> dict[str, Any]:
-    """Without the loss where an arm names none, so that a claim that names none keeps its digest."""
-    return {key: value for key, value in arm.items() if key != "loss" or value is not None}
+def _told(form: Any) -> dict[str, Any]:
+    """What a claim sets: a form that gains a plain field with a default leaves the claims before it as they were."""
+    from paribus.core.config import Part, to_dict
+
+    told: dict[str, Any] = to_dict(form)
+    for field in fields(form):
+        value = getattr(form, field.name)
+        if not isinstance(value, Part) and field.default == value:
+            del told[field.name]
+    return told
 
 
 def kept(name: str, folder: Path) -> dict[str, Any]:

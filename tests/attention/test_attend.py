@@ -147,11 +147,22 @@ def test_a_bias_is_added_before_the_mask():
 def test_each_piece_scores_the_pairs_that_it_owns():
     q, k, v = make((1, 2, 2, 7, 7, 8, 8))
     other_q, other_k, _ = make((1, 2, 2, 7, 7, 8, 8))
-    distance = torch.arange(7)[:, None] - torch.arange(7)[None, :]
-    pieces = [Piece(q, k, lambda d: d < 3), Piece(other_q, other_k, lambda d: d >= 3)]
-    found = attend(pieces, v, scale=0.5, normalizer=Softmax(), distance=distance[None, None])
-    scores = torch.where(distance < 3, q @ k.transpose(-1, -2), other_q @ other_k.transpose(-1, -2))
-    torch.testing.assert_close(found, (0.5 * scores).softmax(dim=-1) @ v)
+    far = (torch.arange(7)[:, None] - torch.arange(7) >= 3)[None, None]
+    scores = torch.where(far, other_q @ other_k.transpose(-1, -2), q @ k.transpose(-1, -2))
+    for owns in (None, ~far):
+        pieces = [Piece(q, k, owns), Piece(other_q, other_k, far)]
+        found = attend(pieces, v, scale=0.5, normalizer=Softmax())
+        torch.testing.assert_close(found, (0.5 * scores).softmax(dim=-1) @ v)
+
+
+def test_pairs_that_no_piece_owns_are_hidden():
+    q, k, v = make((1, 2, 2, 7, 7, 8, 8))
+    distance = (torch.arange(7)[:, None] - torch.arange(7))[None, None]
+    pieces = [Piece(q, k, distance == 0), Piece(-q, k, distance == 2)]
+    found = attend(pieces, v, scale=0.5, normalizer=Softmax(), mask=distance < 5)
+    scores = torch.where(distance == 0, q @ k.transpose(-1, -2), -q @ k.transpose(-1, -2))
+    hidden = (distance != 0) & (distance != 2)
+    torch.testing.assert_close(found, (0.5 * scores).masked_fill(hidden, -torch.inf).softmax(dim=-1) @ v)
 
 
 def test_without_positions_the_order_of_the_keys_is_lost():

@@ -1,6 +1,6 @@
 """Attention as it is written: scores from pieces, bias, mask, normalizer, weighted values. The dense reference.
 
-    s(h, m, n) = c <query_p(q, m), key_p(k, n)> + bias(h, m, n),   p the piece that owns the distance m - n
+    s(h, m, n) = c <query_p(q, m), key_p(k, n)> + bias(h, m, n),   p the piece that owns the pair (m, n)
     o(h, m)    = sum_n normalize(s(h, m, .))_n v(h, n)
 
 Grouped heads share keys and values without copying them: the queries of one group are stacked along the length.
@@ -35,19 +35,21 @@ def attend(
     scale: float,
     normalizer: Normalizer,
     mask: Tensor | None = None,
-    distance: Tensor | None = None,
     bias: Tensor | None = None,
 ) -> Tensor:
     """Dense attention, (batch, heads, n_queries, value_dim).
 
-    values (batch, kv_heads, n_keys, value_dim); mask, distance (query position - key position) and bias broadcast to
-    (batch, heads, n_queries, n_keys). `distance` is needed as soon as there are several pieces.
+    values (batch, kv_heads, n_keys, value_dim); mask and bias broadcast to (batch, heads, n_queries, n_keys). Where
+    the first piece says what it owns, pairs that no piece owns are hidden.
     """
     scores = grouped_scores(pieces[0].query * scale, pieces[0].key)
+    seen = pieces[0].owns
     for piece in pieces[1:]:
         assert piece.owns is not None
-        assert distance is not None
-        scores = scores.where(~piece.owns(distance), grouped_scores(piece.query * scale, piece.key))
+        scores = scores.where(~piece.owns, grouped_scores(piece.query * scale, piece.key))
+        seen = None if seen is None else seen | piece.owns
+    if seen is not None:
+        mask = seen if mask is None else mask & seen
     if bias is not None:
         scores = scores + bias
     return grouped_values(normalizer(scores, mask), values)

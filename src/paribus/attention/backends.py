@@ -82,7 +82,7 @@ def run(
     choice = choose(normalizer, position, bias is not None, k.shape[2], q.device.type, plain_causal)
     if choice.program != "dense" or keys_rotated:
         rotated_q = position.rotate(q, q_positions)
-        rotated_k = k if keys_rotated else position.rotate(k, k_positions)
+        rotated_k = k if keys_rotated else position.rotate_key(k, k_positions)
         if choice.program == "materialised":
             return materialised(rotated_q, rotated_k, v, scale)
         if choice.program == "fused":
@@ -90,13 +90,10 @@ def run(
         pieces = [Piece(rotated_q, rotated_k, None)]
     else:
         pieces = position.pieces(q, k, q_positions, k_positions, causal)
-    distance = None
-    if len(pieces) > 1:
-        distance = (q_positions[:, :, None] - k_positions[:, None, :])[:, None]
     if plain_causal:
         mask = torch.ones(q.shape[2], q.shape[2], dtype=torch.bool, device=q.device).tril()
         if isinstance(normalizer, Softmax):
             # Every row sees itself, so adding -inf does what the mask does in one pass over the scores.
             hidden = causal_bias(q.shape[2], q)
             bias, mask = hidden if bias is None else bias + hidden, None
-    return attend(pieces, v, scale=scale, normalizer=normalizer, mask=mask, distance=distance, bias=bias)
+    return attend(pieces, v, scale=scale, normalizer=normalizer, mask=mask, bias=bias)

@@ -15,6 +15,7 @@ from paribus.attention import backends
 from paribus.attention.caches import KeyValueCache, RawKeys, RotatedKeys
 from paribus.attention.masks.base import Mask
 from paribus.attention.masks.causal import Causal
+from paribus.attention.piecewise import piecewise
 from paribus.attention.scales.base import Scale
 from paribus.attention.scales.inverse_sqrt import InverseSqrt
 from paribus.attention.visibility import Visibility, refuse_to_look_ahead, visibility
@@ -132,7 +133,7 @@ class GroupedQuery(Mixer):
         seen = self._visible(x, state.length, mask)
         q, k, scale = self.config.scale(q, k, seen.n_keys)  # a key is changed by itself alone, so it is stored changed
         if state.rotated:
-            k = position.rotate(k, positions)
+            k = position.rotate_key(k, positions)
         keys, values, k_positions = state.append(k, v, positions)
         return self._attend(q, keys, values, positions, k_positions, seen, scale, keys_rotated=state.rotated), state
 
@@ -159,20 +160,24 @@ class GroupedQuery(Mixer):
         scale: float,
         keys_rotated: bool,
     ) -> Tensor:
-        y = backends.run(
-            q,
-            k,
-            v,
-            position=self.config.position,
-            q_positions=q_positions,
-            k_positions=k_positions,
-            keys_rotated=keys_rotated,
-            scale=scale,
-            normalizer=self.normalizer,
-            mask=seen.mask,
-            causal=seen.causal,
-            plain_causal=seen.plain_causal,
-        )
+        position, normalizer = self.config.position, self.normalizer
+        at: Any = {"position": position, "q_positions": q_positions, "k_positions": k_positions}
+        y = None
+        if not keys_rotated:
+            y = piecewise(q, k, v, **at, layout=seen.layout, scale=scale, normalizer=normalizer)
+        if y is None:
+            y = backends.run(
+                q,
+                k,
+                v,
+                **at,
+                keys_rotated=keys_rotated,
+                scale=scale,
+                normalizer=normalizer,
+                mask=seen.mask,
+                causal=seen.causal,
+                plain_causal=seen.plain_causal,
+            )
         return self.out(y.transpose(1, 2).flatten(2))
 
 

@@ -184,7 +184,7 @@ class Latent(Mixer):
         seen = self._visible(x, state.length, mask)
         rows = self._rows(x)
         if self.position.separable:
-            rows = self.position.rotate(rows[:, None], positions)[:, 0]
+            rows = self.position.rotate_key(rows[:, None], positions)[:, 0]
         rows, k_positions = state.append(rows, positions)
         if form == "auto":
             form = self.cheaper(x.shape[1], rows.shape[1])
@@ -291,7 +291,6 @@ class Latent(Mixer):
             scale=scale,
             normalizer=self.normalizer,
             mask=mask,
-            distance=(q_positions[:, :, None] - k_positions[:, None, :])[:, None] if len(pieces) > 1 else None,
             bias=self.position.bias(heads, q_positions, k_positions),
         )
         return _per_head(read, self.value.weight.unflatten(0, (heads, -1)).transpose(1, 2))

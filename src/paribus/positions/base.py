@@ -1,17 +1,18 @@
 """Contract of the family: from raw queries and keys to the pieces whose dot products are the scores.
 
 The score of query m and key n is <query_p(q, m), key_p(k, n)> for the one piece p that owns the pair, plus a bias.
-Plain rotary embedding is a single piece; a relative-position map (ReRoPE) has several, each owning some distances.
-A dense evaluator takes each score from its piece; a fast one merges one plain attention per piece by log-sum-exp.
+Plain rotary embedding is a single piece; a relative-position map (ReRoPE) has several, each owning some pairs, and
+pairs that none owns are hidden. A dense evaluator takes each score from its piece (`pieces`); a fast one merges one
+plain attention per piece by log-sum-exp (`shares`).
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
 from torch import Tensor
 
 from paribus.core.config import Part
+from paribus.ops.merge import Share
 
 
 class Piece(NamedTuple):
@@ -19,7 +20,8 @@ class Piece(NamedTuple):
 
     query: Tensor  # (batch, heads, n_queries, head_dim)
     key: Tensor  # (batch, kv_heads, n_keys, head_dim)
-    owns: Callable[[Tensor], Tensor] | None  # distance m - n -> bool; None: every pair
+    # (batch or 1, 1, n_queries, n_keys), True where the piece scores. None in the first piece: all that no other owns.
+    owns: Tensor | None
 
 
 class Position(Part, ABC):
@@ -30,6 +32,10 @@ class Position(Part, ABC):
     def rotate(self, x: Tensor, positions: Tensor) -> Tensor:
         """(batch, heads, length, head_dim) at positions (batch or 1, length) -> the same shape."""
 
+    def rotate_key(self, x: Tensor, positions: Tensor) -> Tensor:
+        """As `rotate`, for keys, where they are turned by another map than queries."""
+        return self.rotate(x, positions)
+
     def check_head_dim(self, head_dim: int) -> None:
         """Raise ConfigError for a width of a head that the position cannot serve."""
 
@@ -39,11 +45,29 @@ class Position(Part, ABC):
 
     def pieces(self, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor, causal: bool) -> list[Piece]:
         """The pieces of raw q and k. `causal` says that no query meets a later key, so that those pairs may go."""
-        return [Piece(self.rotate(q, q_positions), self.rotate(k, k_positions), None)]
+        return [Piece(self.rotate(q, q_positions), self.rotate_key(k, k_positions), None)]
+
+    def shares(
+        self, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor, first: int, window: int | None = None
+    ) -> list[Share] | None:
+        """The pieces of raw q and k for ops/merge, or None where the dense evaluator is the only one.
+
+        Keys stand at consecutive positions from `first` on, queries are the last of them, and no query sees a later
+        key, nor one `window` places back or more.
+        """
+        return None
 
     def bias(self, n_heads: int, q_positions: Tensor, k_positions: Tensor) -> Tensor | None:
         """What is added to the scores, (batch or 1, n_heads or 1, n_queries, n_keys), or None."""
         return None
+
+    def check_heads(self, n_heads: int) -> None:
+        """Raise ConfigError for a number of heads that the position cannot serve."""
+
+    @property
+    def relative(self) -> bool:
+        """True when scores depend on the distance alone."""
+        return True
 
     @property
     def sees_order(self) -> bool:

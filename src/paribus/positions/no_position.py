@@ -4,7 +4,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from paribus.ops.merge import Share
+from paribus.ops.tiles import shifted
 from paribus.positions.base import Position
+from paribus.positions.pairs import Every, Near
 
 
 class NoPosition(Position):
@@ -12,6 +15,15 @@ class NoPosition(Position):
 
     def rotate(self, x: Tensor, positions: Tensor) -> Tensor:
         return x
+
+    def shares(
+        self, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor, first: int, window: int | None = None
+    ) -> list[Share] | None:
+        start, stop = k.shape[2] - q.shape[2], k.shape[2]
+        pairs = Every() if window is None else Near(window)
+        faster = pairs.windowed(first, start, stop)
+        tiles = pairs.tiles(first, start, stop)
+        return [Share(shifted(tiles, start), None if faster is None else shifted(faster, start))]
 
     @property
     def sees_order(self) -> bool:

@@ -12,8 +12,10 @@ import torch
 from torch import Tensor
 
 from paribus.core.config import require
+from paribus.ops.merge import Share, Turn
+from paribus.ops.tiles import shifted
 from paribus.positions.base import Piece, Position
-from paribus.positions.maps.base import PositionMap
+from paribus.positions.maps.base import At, MapPiece, Move, PositionMap
 from paribus.positions.maps.identity import Identity
 from paribus.positions.pairing.base import Pairing
 from paribus.positions.pairing.half_split import HalfSplit
@@ -35,11 +37,15 @@ class Rotary(Position):
     def separable(self) -> bool:  # type: ignore[override]
         return self.map.is_identity
 
+    @property
+    def relative(self) -> bool:
+        return self.map.relative
+
     def check_head_dim(self, head_dim: int) -> None:
         require(head_dim % 2 == 0, f"head_dim = {head_dim}: rotary positions turn pairs, so it must be even")
 
     def score_matrices(self, causal: bool) -> int:
-        return len([piece for piece in self.map.pieces() if not (causal and piece.ahead)])
+        return len(self._map_pieces(causal))
 
     def frequencies(self, head_dim: int) -> Tensor:
         """theta_i (head_dim / 2,) in float64, after scaling."""
@@ -48,17 +54,64 @@ class Rotary(Position):
         return self.scaling(self.base**-exponent)
 
     def rotate(self, x: Tensor, positions: Tensor) -> Tensor:
-        theta = self.frequencies(x.shape[-1]).to(x.device)
+        return self.pairing.rotate(x, *self._table(positions, x))
+
+    def _table(self, positions: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
+        """cos and sin (batch or 1, 1, length, head_dim / 2) of the angles, times the magnitude of the scaling."""
+        theta = self.frequencies(like.shape[-1]).to(like.device)
         angles = positions.to(torch.float64)[:, None, :, None] * theta
-        wide = x.float() if x.dtype.itemsize < 4 else x
-        return self.pairing.rotate(wide, angles.cos().to(wide.dtype), angles.sin().to(wide.dtype)).to(x.dtype)
+        dtype = torch.float32 if like.dtype.itemsize < 4 else like.dtype
+        cos, sin = angles.cos(), angles.sin()
+        if (magnitude := self.scaling.magnitude) != 1.0:
+            cos, sin = cos * magnitude, sin * magnitude
+        return cos.to(dtype), sin.to(dtype)
+
+    def _map_pieces(self, causal: bool) -> list[MapPiece]:
+        return self.map.causal_pieces() if causal else self.map.pieces()
 
     def pieces(self, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor, causal: bool) -> list[Piece]:
-        return [
-            Piece(self.rotate(q, piece.query(q_positions)), self.rotate(k, piece.key(k_positions)), piece.owns)
-            for piece in self.map.pieces()
-            if not (causal and piece.ahead)
-        ]
+        m, n = q_positions[:, None, :, None], k_positions[:, None, None, :]
+        found: list[Piece] = []
+        for piece in self._map_pieces(causal):
+            still = piece.key is None and self.scaling.magnitude == 1.0
+            key = None if still else (piece.key or At(0))(k_positions)
+            # The first piece of a map that sees all owns what no other does.
+            owns = None if not found and self.map.sees_all else piece.pairs(m, n)
+            turned = k if key is None else self.rotate(k, key)
+            found.append(Piece(self.rotate(q, piece.query(q_positions)), turned, owns))
+        return found
+
+    def shares(
+        self, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor, first: int, window: int | None = None
+    ) -> list[Share] | None:
+        stop, start = k.shape[2], k.shape[2] - q.shape[2]
+        found = []
+        for piece in self.map.causal_pieces():
+            pairs = piece.pairs if window is None else piece.pairs.within(window)
+            if pairs is None:
+                return None
+            rows = self._turns(piece.query, q_positions, q)
+            columns: tuple[Turn | None, Turn | None] = (None, None)
+            if piece.key is piece.query and q_positions is k_positions:
+                columns = rows
+            elif piece.key is not None or self.scaling.magnitude != 1.0:
+                columns = self._turns(piece.key or At(0), k_positions, k)
+            tiles, faster = pairs.tiles(first, start, stop), pairs.windowed(first, start, stop)
+            found.append(
+                Share(shifted(tiles, start), None if faster is None else shifted(faster, start), *rows, *columns)
+            )
+        return found
+
+    def _turns(self, move: Move, positions: Tensor, like: Tensor) -> tuple[Turn, Turn]:
+        """Rotation to the positions that a piece moves these to, and its adjoint, for slices of the length."""
+        constant = isinstance(move, At)
+        cos, sin = self._table(move(positions[:, :1] if constant else positions), like)
+
+        def turn(x: Tensor, start: int, stop: int, sine: Tensor) -> Tensor:
+            at = [table.expand(-1, -1, stop, -1) if constant else table for table in (cos, sine)]
+            return self.pairing.rotate(x, *(table[:, :, start:stop] for table in at))
+
+        return lambda x, start, stop: turn(x, start, stop, sin), lambda x, start, stop: turn(x, start, stop, -sin)
 
 
 Rotary.examples = (Rotary(), Rotary(base=100.0))

@@ -1,33 +1,65 @@
-"""Contract of the family: a piecewise-linear map f of distances, as pieces that absolute rotations can realise.
+"""Contract of the family: the distance f(m, n) at which a query at m scores a key at n, in pieces.
 
-In a piece, a query at m is rotated to query(m) and a key at n to key(n), and query(m) - key(n) = f(m - n) for the
-distances that the piece owns. Every distance is owned by exactly one piece.
+In a piece, a query at m is rotated to query(m) and a key at n to key(n), and query(m) - key(n) = f(m, n) for the pairs
+that the piece owns: absolute rotations realise what no single rotation can. No pair is owned by two pieces, and pairs
+that none owns are not seen. Positions are whole numbers from 0.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
+from typing import ClassVar, NamedTuple
 
+import torch
 from torch import Tensor
 
 from paribus.core.config import Part
+from paribus.positions.pairs import Pairs
+
+Move = Callable[[Tensor], Tensor]  # positions -> rotated positions
+
+
+def stay(positions: Tensor) -> Tensor:
+    """Rotate to the position itself."""
+    return positions
+
+
+@dataclass(frozen=True)
+class At:
+    """Every vector is rotated to one position."""
+
+    position: int
+
+    def __call__(self, positions: Tensor) -> Tensor:
+        return torch.full_like(positions, self.position)
 
 
 class MapPiece(NamedTuple):
-    owns: Callable[[Tensor], Tensor] | None  # distances -> bool; None: every distance
-    query: Callable[[Tensor], Tensor]  # positions -> rotated positions
-    key: Callable[[Tensor], Tensor]
-    ahead: bool = False  # owns only keys later than the query: empty under a causal mask
+    pairs: Pairs
+    query: Move = stay
+    key: Move | None = stay  # None: not rotated at all, which is position 0
 
 
 class PositionMap(Part, ABC):
+    # True: f depends on m - n alone, so all positions may be moved by one number.
+    relative: ClassVar[bool] = True
+
     @abstractmethod
-    def __call__(self, distance: Tensor) -> Tensor:
-        """f(delta), delta = query position - key position: the slow twin of the pieces."""
+    def __call__(self, m: Tensor, n: Tensor) -> Tensor:
+        """f(m, n) where the pair is seen: the slow twin of the pieces."""
 
     @abstractmethod
     def pieces(self) -> list[MapPiece]: ...
 
+    def causal_pieces(self) -> list[MapPiece]:
+        """Those that own pairs with n <= m."""
+        return [piece for piece in self.pieces() if not piece.pairs.ahead]
+
     @property
     def is_identity(self) -> bool:
         return False
+
+    @property
+    def sees_all(self) -> bool:
+        """False when some pairs are hidden."""
+        return True

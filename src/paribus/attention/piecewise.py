@@ -1,0 +1,81 @@
+"""Causal softmax attention of positions with several pieces, or under a window, without any n x n table.
+
+Each sequence of a batch is taken from its first valid token on; sequences of equal padding go together. Where a program
+of this kind does not fit (another normalizer, an additive bias, positions with gaps) the answer is None.
+"""
+
+import torch
+from torch import Tensor
+
+from paribus.attention.backends import DENSE_UP_TO
+from paribus.attention.layout import Layout
+from paribus.normalizers.base import Normalizer
+from paribus.normalizers.softmax import Softmax
+from paribus.ops.merge import merged_attention
+from paribus.positions.base import Position
+
+
+def piecewise(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    position: Position,
+    q_positions: Tensor,
+    k_positions: Tensor,
+    layout: Layout | None,
+    scale: float,
+    normalizer: Normalizer,
+) -> Tensor | None:
+    """Attention of raw q over raw k and v, the queries being the last tokens; rows of padding are zeros."""
+    if layout is None or not _fits(position, layout, normalizer, q, k, v):
+        return None
+    batch, n_queries, n_keys = len(q), q.shape[2], k.shape[2]
+    paddings = layout.padding(batch)
+    if not _consecutive(q_positions, k_positions, paddings):
+        return None
+    firsts = k_positions.expand(batch, -1)
+    groups: dict[tuple[int, int], list[int]] = {}
+    for row, padding in enumerate(paddings):
+        if padding < n_keys:
+            groups.setdefault((padding, int(firsts[row, padding])), []).append(row)
+    found = []
+    for (padding, first), rows in groups.items():
+        hidden = max(0, padding - (n_keys - n_queries))  # queries that are padding
+        some = slice(None) if len(rows) == batch else rows
+        part_q, part_k, part_v = q[some, :, hidden:], k[some, :, padding:], v[some, :, padding:]
+        at = torch.arange(first, first + part_k.shape[2], device=q.device)[None]
+        q_at = at if part_q.shape[2] == part_k.shape[2] else at[:, -part_q.shape[2] :]
+        shares = position.shares(part_q, part_k, q_at, at, first, layout.window)
+        if shares is None:
+            return None
+        found.append((rows, hidden, merged_attention(part_q, part_k, part_v, shares, scale)))
+    if len(found) == 1 and len(found[0][0]) == batch and found[0][1] == 0:
+        return found[0][2]
+    out = torch.zeros_like(q)
+    for rows, hidden, part in found:
+        out[rows, :, hidden:] = part
+    return out
+
+
+def _consecutive(q_positions: Tensor, k_positions: Tensor, paddings: list[int]) -> bool:
+    """Do keys stand at one position after the other, from the first valid one, and queries at the last of them?"""
+    n_queries, n_keys = q_positions.shape[1], k_positions.shape[1]
+    if q_positions is not k_positions and not torch.equal(
+        *torch.broadcast_tensors(q_positions, k_positions[:, n_keys - n_queries :])
+    ):
+        return False
+    index = torch.arange(1, n_keys, device=k_positions.device)
+    padded = index <= torch.tensor(paddings, device=k_positions.device)[:, None]
+    return bool(((k_positions.diff(dim=1) == 1) | padded).all())
+
+
+def _fits(position: Position, layout: Layout, normalizer: Normalizer, q: Tensor, k: Tensor, v: Tensor) -> bool:
+    """Does this program fit, as far as parts and shapes tell, and win over dense scores and fused kernels?"""
+    return (
+        (not position.separable or layout.window is not None)
+        and isinstance(normalizer, Softmax)
+        and q.shape[-1] == k.shape[-1] == v.shape[-1]
+        and q.shape[2] > 1
+        and k.shape[2] > DENSE_UP_TO
+    )

@@ -1,0 +1,216 @@
+"""One softmax over several sets of pairs, each scored by its own linear maps of q and k: exact, and no n x n buffer.
+
+    s(m, n) = c <Q_p q_m, K_p k_n>,  p the share that owns the pair (m, n);   o_m = sum_n softmax(s(m, .))_n v_n
+
+Each share is a few calls of a stock attention kernel (ops/tiles, ops/flash); their outputs merge by log-sum-exp,
+
+    o <- o + w (o' - o),  w = sigmoid(l' - l);   l <- log(e^l + e^l'),
+
+and the backward of each call takes the merged o and l. Only q, k, v, o and l are kept for it: the maps are applied
+again, and their adjoints bring the gradients back. The slow twin is attention/attend.py.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from paribus.ops.flash import flash, flash_backward
+from paribus.ops.tiles import Tile, trapezoids
+
+# (x, start, stop) -> a linear map of every vector of x, which stand at the indices start .. stop - 1
+Turn = Callable[[Tensor, int, int], Tensor]
+
+
+STRIP = 256  # columns of the strips of triangles of medium size, whose backward is faster so on a CPU
+
+
+class Share(NamedTuple):
+    """The pairs of these tiles are scored by <query(q), key(k)>; None leaves a vector as it is."""
+
+    tiles: Sequence[Tile]  # without windows, which have no backward here
+    forward_tiles: Sequence[Tile] | None = None  # the same pairs in tiles that are faster in the forward pass
+    query: Turn | None = None
+    query_back: Turn | None = None  # the adjoint of query
+    key: Turn | None = None
+    key_back: Turn | None = None
+
+
+def merged_attention(q: Tensor, k: Tensor, v: Tensor, shares: Sequence[Share], scale: float) -> Tensor:
+    """(batch, heads, n_queries, head_dim); a query without any pair gives zeros.
+
+    q (batch, heads, n_queries, head_dim), k and v (batch, kv_heads, n_keys, head_dim), rows of tiles being counted from
+    the first query. No pair may be in two tiles.
+    """
+    used = tuple(share for share in shares if share.tiles)
+    merged: Tensor = _Merged.apply(q, k, v, used, scale)  # type: ignore[no-untyped-call]
+    return merged
+
+
+class _Merged(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, shares: tuple[Share, ...], scale: float) -> Tensor:
+        groups, wide = k.shape[1], _wide(q.dtype)
+        out = torch.zeros(q.shape, dtype=wide, device=q.device)
+        lse = torch.full((*q.shape[:3], 1), -torch.inf, dtype=wide, device=q.device)
+        values, merged, total = _Places(v, groups, q.shape[1] // groups), _Places(out, groups), _Places(lse, groups)
+        seen: list[tuple[int, int]] = []
+        for share in shares:
+            _add_share(q, k, values, merged, total, share, scale, seen)
+        out = out.to(q.dtype)
+        ctx.save_for_backward(q, k, v, out, lse)
+        ctx.shares, ctx.scale = shares, scale
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
+        q, k, v, out, lse = ctx.saved_tensors
+        groups, wide, shared = k.shape[1], _wide(q.dtype), q.shape[1] // k.shape[1]
+        dq, dk, dv = (torch.zeros(x.shape, dtype=wide, device=x.device) for x in (q, k, v))
+        given = tuple(_Places(x, groups) for x in (gradients[0], out, lse))
+        for share in ctx.shares:
+            d_queries, d_keys = _gradients(
+                q, k, _Places(v, groups, shared), given, _Places(dv, groups), share, ctx.scale
+            )
+            d_queries.give(dq, share.query_back)
+            d_keys.give(dk, share.key_back)
+        return dq.to(q.dtype), dk.to(k.dtype), dv.to(v.dtype), None, None
+
+
+def _add_share(
+    q: Tensor,
+    k: Tensor,
+    values: "_Places",
+    out: "_Places",
+    lse: "_Places",
+    share: Share,
+    scale: float,
+    seen: list[tuple[int, int]],
+) -> None:
+    """Merge what this share's pairs add into out and lse; `seen` lists the rows that hold something already."""
+    queries, keys = _turned(q, k, share)
+    for tile in share.tiles if share.forward_tiles is None else share.forward_tiles:
+        fresh = all(tile.last_row <= start or tile.row >= stop for start, stop in seen)
+        seen.append((tile.row, tile.last_row))
+        for head in _calls(tile, values.shared):
+            operands = queries.rows(tile, head), keys.columns(tile, head), values.columns(tile, head)
+            causal = tile.kind in ("lower", "upper")
+            bias = _window_bias(tile, queries.x) if tile.kind == "window" else None
+            row, column, value = (_ordered(x, tile) for x in operands)
+            part, each = flash(row, column, value, scale, causal, bias)
+            part, each = _ordered(part, tile), _ordered(each[..., None], tile)
+            into, before = out.rows(tile, head), lse.rows(tile, head)
+            if fresh:
+                into.copy_(part)
+                before.copy_(each)
+            else:
+                into.lerp_(part.to(into.dtype), torch.sigmoid(each - before))
+                before.copy_(torch.logaddexp(before, each))
+
+
+def _gradients(
+    q: Tensor,
+    k: Tensor,
+    values: "_Places",
+    given: tuple["_Places", ...],
+    d_values: "_Places",
+    share: Share,
+    scale: float,
+) -> tuple["_Places", "_Places"]:
+    """Gradients of the share's turned queries and keys; those of the values are added to d_values."""
+    queries, keys = _turned(q, k, share)
+    d_queries, d_keys = queries.zeros(), keys.zeros()
+    for tile in _for_backward(share.tiles, q):
+        for head in _calls(tile, values.shared):
+            grad, out, lse, row = (_ordered(x.rows(tile, head), tile) for x in (*given, queries))
+            column, value = (_ordered(x.columns(tile, head), tile) for x in (keys, values))
+            found = flash_backward(grad, row, column, value, out, lse[..., 0], scale, tile.kind != "full")
+            d_row, d_column, d_value = (_ordered(x, tile) for x in found)
+            d_queries.rows(tile, head).add_(d_row)
+            d_keys.columns(tile, head, spread=False).add_(_of_group(d_column, tile))
+            d_values.columns(tile, head, spread=False).add_(_of_group(d_value, tile))
+    return d_queries, d_keys
+
+
+class _Places:
+    """x (batch, heads, n, d) as (batch * groups, heads / groups, n, d), of which a kernel takes strided views.
+
+    start: the index of the first place. shared: how many query heads read each of these heads.
+    """
+
+    def __init__(self, x: Tensor, groups: int, shared: int = 1, start: int = 0) -> None:
+        self.whole, self.groups, self.shared, self.start = x, groups, shared, start
+        self.x = x.reshape(x.shape[0] * groups, x.shape[1] // groups, *x.shape[2:])
+
+    def rows(self, tile: Tile, head: int | None) -> Tensor:
+        """(batch * groups, heads or tiles, rows, d)."""
+        return self._view(tile, tile.row, tile.rows, head)
+
+    def columns(self, tile: Tile, head: int | None, spread: bool = True) -> Tensor:
+        """With `spread`, the same columns once for each query head that reads them."""
+        view = self._view(tile, tile.column, tile.columns, head if head is None else 0)
+        return view.expand(-1, self.shared, -1, -1) if spread and head is None else view
+
+    def _view(self, tile: Tile, first: int, size: int, head: int | None) -> Tensor:
+        first -= self.start
+        if head is None:
+            return self.x[:, :, first : first + size]
+        span = self.x[:, head, first : first + (tile.count - 1) * tile.step + size]
+        return span.unfold(1, size, tile.step).transpose(-1, -2)
+
+    def zeros(self) -> "_Places":
+        zeros = torch.zeros(self.whole.shape, dtype=_wide(self.x.dtype), device=self.x.device)
+        return _Places(zeros, self.groups, self.shared, self.start)
+
+    def give(self, total: Tensor, back: Turn | None) -> None:
+        """Add these gradients to those of all places, through the adjoint of the share's map."""
+        stop = self.start + self.whole.shape[2]
+        mine = self.whole if back is None else back(self.whole, self.start, stop)
+        total[:, :, self.start : stop].add_(mine)
+
+
+def _turned(q: Tensor, k: Tensor, share: Share) -> tuple[_Places, _Places]:
+    """Queries and keys of the share's tiles, and of no other place, as its maps make them."""
+    groups, shared = k.shape[1], q.shape[1] // k.shape[1]
+    start, stop = min(tile.row for tile in share.tiles), max(tile.last_row for tile in share.tiles)
+    rows = q[:, :, start:stop] if share.query is None else share.query(q[:, :, start:stop], start, stop)
+    queries = _Places(rows, groups, start=start)
+    start, stop = min(tile.column for tile in share.tiles), max(tile.last_column for tile in share.tiles)
+    columns = k[:, :, start:stop] if share.key is None else share.key(k[:, :, start:stop], start, stop)
+    return queries, _Places(columns, groups, shared, start)
+
+
+def _for_backward(tiles: Sequence[Tile], q: Tensor) -> list[Tile]:
+    if q.device.type != "cpu":
+        return list(tiles)
+    return [part for one in tiles for part in (trapezoids(one, STRIP) if STRIP < one.rows <= 8 * STRIP else [one])]
+
+
+def _window_bias(tile: Tile, like: Tensor) -> Tensor:
+    """0 where a pair of the tile counts, -inf elsewhere: (rows, columns)."""
+    row = torch.arange(tile.rows, device=like.device)[:, None]
+    column = torch.arange(tile.columns, device=like.device)
+    inside = (column >= row) & (column <= row + tile.columns - tile.rows)
+    return torch.zeros(inside.shape, dtype=like.dtype, device=like.device).masked_fill(~inside, -torch.inf)
+
+
+def _calls(tile: Tile, shared: int) -> list[int | None]:
+    """None: all query heads of a group in one call. A batch of tiles takes the place of the heads in a call."""
+    return [None] if tile.count == 1 else list(range(shared))
+
+
+def _ordered(x: Tensor, tile: Tile) -> Tensor:
+    """An upper triangle with rows and columns read backwards is a lower one, and the other way round."""
+    return x.flip(-2) if tile.kind == "upper" else x
+
+
+def _of_group(x: Tensor, tile: Tile) -> Tensor:
+    """The gradient of a key head is the sum over the query heads that read it."""
+    return x.sum(dim=1, keepdim=True) if tile.count == 1 and x.shape[1] > 1 else x
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    return torch.float32 if dtype.itemsize < 4 else dtype

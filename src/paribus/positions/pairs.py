@@ -1,0 +1,197 @@
+"""Sets of (query, key) pairs: what a piece of a position map owns, as a question and as tiles for the fast evaluator.
+
+A set answers for tensors of positions, m of queries and n of keys; `tiles` lists its pairs with n <= m where keys stand
+at consecutive positions first, first + 1, ... and the queries are the keys with the indices start .. stop - 1.
+"""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from paribus.ops.tiles import Tile, band, below, together, windows
+
+
+class Pairs(ABC):
+    @abstractmethod
+    def __call__(self, m: Tensor, n: Tensor) -> Tensor:
+        """Is the pair of query position m and key position n in the set?"""
+
+    @abstractmethod
+    def tiles(self, first: int, start: int, stop: int) -> list[Tile]: ...
+
+    def windowed(self, first: int, start: int, stop: int) -> list[Tile] | None:
+        """The same pairs in tiles that a kernel with a mask computes faster, or None."""
+        return None
+
+    def within(self, window: int) -> "Pairs | None":
+        """The pairs with m - n < window, or None where the set has no such form."""
+        return None
+
+    @property
+    def ahead(self) -> bool:
+        """True when all keys are later than their queries: empty under a causal mask."""
+        return False
+
+    @property
+    def reach(self) -> int | None:
+        """How many of the last keys, up to the query's own, a query can meet in this set; None: any number."""
+        return None
+
+    @property
+    def earliest(self) -> int | None:
+        """How many of the first positions hold all keys of this set; None: any number."""
+        return None
+
+
+@dataclass(frozen=True)
+class Every(Pairs):
+    def __call__(self, m: Tensor, n: Tensor) -> Tensor:
+        return (m - n) == (m - n)
+
+    def tiles(self, first: int, start: int, stop: int) -> list[Tile]:
+        return below(start, stop, 0)
+
+    def within(self, window: int) -> Pairs | None:
+        return Near(window)
+
+
+@dataclass(frozen=True)
+class Near(Pairs):
+    """|m - n| < width."""
+
+    width: int
+
+    def __call__(self, m: Tensor, n: Tensor) -> Tensor:
+        return (m - n).abs() < self.width
+
+    def tiles(self, first: int, start: int, stop: int) -> list[Tile]:
+        return band(start, stop, 0, self.width)
+
+    def windowed(self, first: int, start: int, stop: int) -> list[Tile] | None:
+        # Few masked pairs beside those that count, and enough rows for the kernel: measured on a CPU.
+        if not 128 <= self.width <= 2048:
+            return None
+        return windows(start, stop, 0, self.width, 128 if self.width < 1024 else 192)
+
+    def within(self, window: int) -> Pairs | None:
+        return Near(min(window, self.width))
+
+    @property
+    def reach(self) -> int | None:
+        return self.width
+
+
+@dataclass(frozen=True)
+class Far(Pairs):
+    """m - n >= width."""
+
+    width: int
+
+    def __call__(self, m: Tensor, n: Tensor) -> Tensor:
+        return m - n >= self.width
+
+    def tiles(self, first: int, start: int, stop: int) -> list[Tile]:
+        return below(start, stop, self.width)
+
+    def within(self, window: int) -> Pairs | None:
+        return Between(self.width, window)
+
+
+@dataclass(frozen=True)
+class Between(Pairs):
+    """low <= m - n < high."""
+
+    low: int
+    high: int
+
+    def __call__(self, m: Tensor, n: Tensor) -> Tensor:
+        return (m - n >= self.low) & (m - n < self.high)
+
+    def tiles(self, first: int, start: int, stop: int) -> list[Tile]:
+        return band(start, stop, self.low, self.high)
+
+    @property
+    def reach(self) -> int | None:
+        return self.high
+
+
+@dataclass(frozen=True)
+class Ahead(Pairs):
+    """n - m >= width."""
+
+    width: int
+
+    def __call__(self, m: Tensor, n: Tensor) -> Tensor:
+        return n - m >= self.width
+
+    def tiles(self, first: int, start: int, stop: int) -> list[Tile]:
+        return []
+
+    @property
+    def ahead(self) -> bool:
+        return True
+
+
+@dataclass(frozen=True)
+class Sinks(Pairs):
+    """The first `count` positions, from `width` places away."""
+
+    count: int
+    width: int
+
+    def __call__(self, m: Tensor, n: Tensor) -> Tensor:
+        return (n < self.count) & (m - n >= self.width)
+
+    def tiles(self, first: int, start: int, stop: int) -> list[Tile]:
+        count = min(stop, self.count - first)
+        if count <= 0:
+            return []
+        full = self.width + count - 1  # the first row that sees every sink
+        tiles = below(start, min(stop, full), self.width)
+        start = max(start, full)
+        return tiles + ([Tile("full", start, 0, stop - start, count)] if start < stop else [])
+
+    @property
+    def earliest(self) -> int | None:
+        return self.count
+
+
+@dataclass(frozen=True)
+class ChunksBack(Pairs):
+    """Keys of the chunk `least` to `most` chunks before the query's own, chunks being `size` positions; n <= m."""
+
+    size: int
+    least: int
+    most: int | None
+
+    def __call__(self, m: Tensor, n: Tensor) -> Tensor:
+        back = m // self.size - n // self.size
+        inside = (back >= self.least) & (n <= m)
+        return inside if self.most is None else inside & (back <= self.most)
+
+    def tiles(self, first: int, start: int, stop: int) -> list[Tile]:
+        found = []
+        for chunk in range((first + start) // self.size, (first + stop - 1) // self.size + 1):
+            edge = chunk * self.size - first  # index of the chunk's first key
+            rows = max(start, edge), min(stop, edge + self.size)
+            left = 0 if self.most is None else max(0, edge - self.most * self.size)
+            if self.least == 0:
+                found += below(*rows, 0, left)
+            elif (right := edge - (self.least - 1) * self.size) > left:
+                found.append(Tile("full", rows[0], left, rows[1] - rows[0], right - left))
+        return together(found)
+
+
+@dataclass(frozen=True)
+class Queries(Pairs):
+    """All pairs n <= m of the queries at the positions low <= m < high."""
+
+    low: int
+    high: int
+
+    def __call__(self, m: Tensor, n: Tensor) -> Tensor:
+        return (m >= self.low) & (m < self.high) & (n <= m)
+
+    def tiles(self, first: int, start: int, stop: int) -> list[Tile]:
+        return below(max(start, self.low - first), min(stop, self.high - first), 0)

@@ -107,3 +107,27 @@ def test_compare(model: Path, corpus: Path, tmp_path: Path) -> None:
     assert rows[0]["tokens_per_word"] > 0
     assert plot.read_bytes().startswith(b"\x89PNG")
     assert "bytes per token" in run(*words).output
+
+
+def test_models_that_cannot_be_converted_exactly(tmp_path: Path) -> None:
+    for name, words in (("spm.model", "single precision"), ("ranks.tiktoken", "which pair is joined first")):
+        with pytest.raises(ConfigError, match=f"cannot be converted exactly: .*{words}"):
+            run("convert", tmp_path / name, tmp_path / "m.bp")
+
+
+def test_a_claim_on_a_text_of_ones_own(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from paribus.lab.load import load
+
+    monkeypatch.chdir(tmp_path)
+    run("claim", corpus, "--vocab-size", 300, "--documents", 7)
+    name, claim = load("./corpus_bytepiece.py")
+    assert name == "corpus-bytepiece"
+    assert len(claim.profile("laptop").seeds) == 7
+    assert {arm.config.size for arm in claim.arms} == {300}
+    assert claim.primary == "corpus-fewer-than-bpe"
+    with pytest.raises(InputError, match="is there already"):
+        run("claim", corpus)
+    with pytest.raises(InputError, match=r"with \.py"):
+        run("claim", corpus, "--out", "x.txt")
+    with pytest.raises(InputError, match="there is no"):
+        run("claim", tmp_path / "none")

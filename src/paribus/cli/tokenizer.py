@@ -1,5 +1,6 @@
 """`paribus tokenizer ...`: train, count and merge, encode and decode, inspect, compare, convert."""
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -237,17 +238,36 @@ def convert(
     source: Annotated[Path, typer.Argument(help="A .bp file, or the .json of bytepiece.")],
     out: Annotated[Path, typer.Argument(help="tokenizer.json for Hugging Face, other .json for bytepiece, or .bp.")],
 ) -> None:
-    """Between our file, bytepiece's JSON and Hugging Face's tokenizer.json."""
-    from paribus.tokenizer import convert as conversion
-    from paribus.tokenizer.tokenizer import Tokenizer
+    """Between our file, bytepiece's JSON and Hugging Face's tokenizer.json.
 
-    tokenizer = conversion.read_bytepiece(source) if source.suffix == ".json" else Tokenizer.load(source)
+    SentencePiece models and tiktoken's ranks are refused: they cannot be converted exactly.
+    """
+    from paribus.tokenizer import convert as conversion
+
+    tokenizer = conversion.read(source)
     if out.name == "tokenizer.json":
         conversion.write_hugging_face(tokenizer, out)
     elif out.suffix == ".json":
         conversion.write_bytepiece(tokenizer, out)
     else:
         tokenizer.save(out)
+
+
+@app.command()
+def claim(
+    corpus: Annotated[Path, typer.Argument(help="A folder or file of text.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="The file; by default FOLDER_bytepiece.py.")] = None,
+    vocab_size: Annotated[int, typer.Option(help="Tokens of every vocabulary.")] = 4096,
+    learn: Annotated[int, typer.Option(help="Bytes that every tokenizer learns from.")] = 1_000_000,
+    documents: Annotated[int, typer.Option(help="Held-out documents to compare on.")] = 20,
+) -> None:
+    """Write the claim of `paribus check bytepiece` for a text of your own: BytePiece against BPE and Unigram."""
+    from paribus.cli.tokenizer_job import write_claim
+
+    word = re.sub(r"[^a-z0-9]+", "-", corpus.resolve().stem.lower()).strip("-") or "own"
+    target = out or Path(f"{word.replace('-', '_')}_bytepiece.py")
+    write_claim(target, word, corpus, vocab_size, learn, documents)
+    sys.stderr.write(f"{target}: run it with `paribus check {target}`\n")
 
 
 def _input(file: Path | None) -> bytes:

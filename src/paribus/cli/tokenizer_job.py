@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from paribus.core.config import Part, canonical_json, from_dict
-from paribus.core.errors import ConfigError
+from paribus.core.errors import ConfigError, InputError
 
 if TYPE_CHECKING:
     from paribus.tokenizer.tokenizer import Tokenizer
@@ -69,6 +69,26 @@ def save(found: Sequence["Tokenizer"], sizes: Sequence[int], out: Path) -> None:
         path = out if len(ordered) == 1 else out.with_name(f"{out.stem}.{size}{out.suffix}")
         tokenizer.save(path)
         sys.stderr.write(f"{path}: {tokenizer.vocab_size} tokens\n")
+
+
+CLAIM = """\
+from paribus.claims.tokenizer.bytepiece import on
+from paribus.text.corpora import Folder
+
+claim = on({{{word!r}: Folder(path={path!r})}}, size={size}, limit={limit}, count={count})
+"""
+
+
+def write_claim(target: Path, word: str, corpus: Path, size: int, limit: int, count: int) -> None:
+    """A file with the tokenizers' claim on a text of the user's."""
+    if not corpus.exists():
+        raise InputError(f"there is no {corpus}: name a folder or a file of text")
+    if target.suffix != ".py":
+        raise InputError(f"--out {target}: a claim is a Python file, name it with .py")
+    if target.exists():
+        raise InputError(f"{target} is there already: choose another --out")
+    path = str(corpus.resolve())
+    target.write_text(CLAIM.format(word=word, path=path, size=size, limit=limit, count=count), encoding="utf-8")
 
 
 def _spool(work: Path) -> Path:

@@ -42,6 +42,25 @@ def read_bytepiece(path: str | os.PathLike[str]) -> Tokenizer:
     return Tokenizer.from_vocabulary(Vocabulary(pieces, scores, numbers, nfc=True, training=about))
 
 
+_REFUSED = {
+    ".model": "SentencePiece adds scores in single precision, over characters, after a normalisation of its own, and "
+    "takes bytes only for characters that it does not know: its tokens are not those of any vocabulary here",
+    ".tiktoken": "ranks of byte pairs say which pair is joined first, which no choice of scores can imitate, and the "
+    "pattern that cuts the text before is not in the file",
+}
+
+
+def read(path: str | os.PathLike[str]) -> Tokenizer:
+    """Our model file, or the JSON of bytepiece. Raises ConfigError for a model whose tokens could not be the same."""
+    suffix = Path(path).suffix
+    if suffix in _REFUSED:
+        raise ConfigError(
+            f"{os.fspath(path)} cannot be converted exactly: {_REFUSED[suffix]}; `paribus tokenizer train` learns a "
+            "vocabulary from your text, and `compare` sets tokenizers side by side"
+        )
+    return read_bytepiece(path) if suffix == ".json" else Tokenizer.load(path)
+
+
 def write_bytepiece(tokenizer: Tokenizer, path: str | os.PathLike[str]) -> None:
     """The JSON that bytepiece 0.6.3 reads; equal tokens on text in NFC, since the original composes all other text.
 

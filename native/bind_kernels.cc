@@ -4,6 +4,7 @@
 
 #include <tuple>
 
+#include "kernels/attention.hh"
 #include "kernels/table.hh"
 
 namespace nb = nanobind;
@@ -20,6 +21,19 @@ T* at(Address address) {
 }
 
 Layout layout(Axes axes) { return {std::get<0>(axes), std::get<1>(axes), std::get<2>(axes)}; }
+
+// Address and strides of one array of heads.
+using Array = std::tuple<Address, int64_t, int64_t, int64_t>;
+
+Heads heads(Array x) {
+  return {at<void>(std::get<0>(x)), {std::get<1>(x), std::get<2>(x), std::get<3>(x)}};
+}
+
+using Dimensions = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t>;
+
+Shape shape(Dimensions x) {
+  return {std::get<0>(x), std::get<1>(x), std::get<2>(x), std::get<3>(x), std::get<4>(x), std::get<5>(x)};
+}
 
 }  // namespace
 
@@ -61,5 +75,16 @@ NB_MODULE(_kernels, m) {
                int64_t rows, int64_t n, int threads) {
           use.cross_entropy_backward[half](at<void>(z), at<int64_t>(targets), ignored, at<float>(log_sum),
                                            at<void>(dz), factor, rows, n, threads);
+        });
+  m.def("attention_available", attention_available);
+  m.def("attention", [](Array q, Array k, Array v, Array out, Address log_sums, Dimensions sizes, float scale,
+                        int threads) {
+    attention(heads(q), heads(k), heads(v), heads(out), at<float>(log_sums), shape(sizes), scale, threads);
+  });
+  m.def("attention_backward",
+        [](Array q, Array k, Array v, Array out, Address log_sums, Array d_out, Array d_q, Array d_k, Array d_v,
+           Dimensions sizes, float scale, int threads) {
+          attention_backward(heads(q), heads(k), heads(v), heads(out), at<float>(log_sums), heads(d_out), heads(d_q),
+                             heads(d_k), heads(d_v), shape(sizes), scale, threads);
         });
 }

@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from paribus.attention.attend import attend
 from paribus.attention.materialised import causal_bias, materialised
+from paribus.attention.tiled import available, tiled
 from paribus.normalizers.base import Normalizer
 from paribus.normalizers.softmax import Softmax
 from paribus.positions.base import Piece, Position
@@ -21,20 +22,31 @@ DENSE_UP_TO = 256
 
 
 class Choice(NamedTuple):
-    program: Literal["dense", "materialised", "fused"]
+    program: Literal["dense", "materialised", "tiled", "fused"]
     why: str
 
 
 def choose(
-    normalizer: Normalizer, position: Position, has_bias: bool, n_keys: int, device_type: str, plain_causal: bool
+    normalizer: Normalizer,
+    position: Position,
+    has_bias: bool,
+    n_keys: int,
+    device_type: str,
+    plain_causal: bool,
+    matrix_units: bool = False,
 ) -> Choice:
-    """Another program than the dense one only where it computes the same function, and where it is faster."""
+    """Another program than the dense one only where it computes the same function, and where it is faster.
+
+    matrix_units: the heads are ones that `tiled` can take on this processor.
+    """
     if not isinstance(normalizer, Softmax):
         return Choice("dense", f"dense: the fused kernel knows softmax only, not {type(normalizer).__name__}")
     if not position.separable:
         return Choice("dense", f"dense: {type(position).__name__} scores near and far pairs with different rotations")
     if has_bias:
         return Choice("dense", "dense: additive bias")
+    if plain_causal and matrix_units:
+        return Choice("tiled", "tiled: this processor has matrix units for heads of 16 bits")
     if device_type == "cpu" and n_keys <= DENSE_UP_TO:
         few = f"{n_keys} keys are few enough for materialised scores to be faster on a CPU"
         return Choice("materialised", f"materialised: {few}") if plain_causal else Choice("dense", f"dense: {few}")
@@ -79,10 +91,13 @@ def run(
     keys_rotated: k comes from a cache of rotated keys.
     """
     bias = position.bias(q.shape[1], q_positions, k_positions)
-    choice = choose(normalizer, position, bias is not None, k.shape[2], q.device.type, plain_causal)
+    units = plain_causal and scale > 0 and available(q, k, v)
+    choice = choose(normalizer, position, bias is not None, k.shape[2], q.device.type, plain_causal, units)
     if choice.program != "dense" or keys_rotated:
         rotated_q = position.rotate(q, q_positions)
         rotated_k = k if keys_rotated else position.rotate_key(k, k_positions)
+        if choice.program == "tiled":
+            return tiled(rotated_q, rotated_k, v, scale)
         if choice.program == "materialised":
             return materialised(rotated_q, rotated_k, v, scale)
         if choice.program == "fused":

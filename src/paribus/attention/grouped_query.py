@@ -21,7 +21,7 @@ from paribus.attention.scales.inverse_sqrt import InverseSqrt
 from paribus.attention.visibility import Visibility, refuse_to_look_ahead, visibility
 from paribus.core.config import require
 from paribus.core.errors import InputError
-from paribus.layers.linear import Linear
+from paribus.layers.linear import Linear, together
 from paribus.layers.mixer import Mixer, MixerConfig
 from paribus.layers.width import width
 from paribus.normalizers.base import Normalizer
@@ -143,7 +143,8 @@ class GroupedQuery(Mixer):
         def heads(y: Tensor) -> Tensor:
             return y.unflatten(-1, (-1, d_head)).transpose(1, 2)
 
-        return heads(self.query(x)), heads(self.key(x)), heads(self.value(x))
+        q, k, v = map(heads, together(x, (self.query, self.key, self.value)))
+        return q, k, v
 
     def _visible(self, x: Tensor, n_before: int, extra: Mask | None) -> Visibility:
         config = self.config

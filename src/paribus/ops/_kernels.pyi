@@ -52,3 +52,31 @@ def cross_entropy_backward(
     n: int,
     threads: int,
 ) -> None: ...
+
+Array = tuple[int, int, int, int]
+
+def attention_available() -> bool: ...
+def attention(
+    q: Array,
+    k: Array,
+    v: Array,
+    out: Array,
+    log_sums: int,
+    sizes: tuple[int, int, int, int, int, int],
+    scale: float,
+    threads: int,
+) -> None: ...
+def attention_backward(
+    q: Array,
+    k: Array,
+    v: Array,
+    out: Array,
+    log_sums: int,
+    d_out: Array,
+    d_q: Array,
+    d_k: Array,
+    d_v: Array,
+    sizes: tuple[int, int, int, int, int, int],
+    scale: float,
+    threads: int,
+) -> None: ...

@@ -85,14 +85,16 @@ def rms_norm_backward(dy: Tensor, x: Tensor, gain: Tensor, inverse: Tensor) -> t
 def rotate(x: Tensor, cos: Tensor, sin: Tensor, backwards: bool = False) -> Tensor:
     """Turn the half-split pairs of x (batch, heads, length, head_dim) by angles (batch or 1, 1, length, head_dim / 2).
 
-    The result is contiguous. x may be strided but for its last axis.
+    x may be strided but for its last axis; the result lies as x does: the heads of a token side by side, or the tokens
+    of a head.
     """
     batch, heads, length, head_dim = x.shape
     assert x.stride(-1) == 1
     assert cos.dtype == sin.dtype == torch.float32
     assert cos.shape == sin.shape == (cos.shape[0], 1, length, head_dim // 2)
     cos, sin = cos.contiguous(), sin.contiguous()
-    y = torch.empty(x.shape, dtype=x.dtype)
+    by_token = x.stride(1) < x.stride(2)
+    y = _by_token(batch, heads, length, head_dim, x.dtype) if by_token else torch.empty(x.shape, dtype=x.dtype)
     _kernels.rotate(
         _half(x),
         x.data_ptr(),
@@ -144,3 +146,56 @@ def cross_entropy_backward(logits: Tensor, targets: Tensor, ignored: int, log_su
         torch.get_num_threads(),
     )
     return gradient
+
+
+def attention_available() -> bool:
+    """Whether this processor has matrix units for 16-bit numbers that `attention` can use."""
+    return _kernels.attention_available()
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """softmax(scale q k^T) v under the causal mask, and log2 sum exp of each row of scores, (batch, heads, n).
+
+    q (batch, heads, n, d), k (batch, kv_heads, n, d), v (batch, kv_heads, n, e), all bfloat16; scale > 0.
+    """
+    q, k, v = map(_rows, (q, k, v))
+    out = _by_token(q.shape[0], q.shape[1], q.shape[2], v.shape[3])
+    log_sums = torch.empty(q.shape[:3], dtype=torch.float32)
+    arrays = (_array(q), _array(k), _array(v), _array(out))
+    _kernels.attention(*arrays, log_sums.data_ptr(), _dimensions(q, k, v), scale, torch.get_num_threads())
+    return out, log_sums
+
+
+def attention_backward(
+    d_out: Tensor, q: Tensor, k: Tensor, v: Tensor, out: Tensor, log_sums: Tensor, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of q, k and v."""
+    d_out, q, k, v = map(_rows, (d_out, q, k, v))
+    made = [_by_token(x.shape[0], x.shape[1], x.shape[2], x.shape[3]) for x in (q, k, v)]
+    given = (_array(q), _array(k), _array(v), _array(out), log_sums.data_ptr(), _array(d_out))
+    found = (_array(made[0]), _array(made[1]), _array(made[2]))
+    _kernels.attention_backward(*given, *found, _dimensions(q, k, v), scale, torch.get_num_threads())
+    return made[0], made[1], made[2]
+
+
+def _rows(x: Tensor) -> Tensor:
+    """x with each of its rows contiguous."""
+    assert x.dtype == torch.bfloat16
+    return x if x.stride(-1) == 1 else x.contiguous()
+
+
+def _by_token(batch: int, heads: int, n: int, width: int, dtype: torch.dtype = torch.bfloat16) -> Tensor:
+    """Room for (batch, heads, n, width), the heads of a token side by side."""
+    return torch.empty(batch, n, heads, width, dtype=dtype).transpose(1, 2)
+
+
+def _array(x: Tensor) -> tuple[int, int, int, int]:
+    return x.data_ptr(), *_strides(x)
+
+
+def _dimensions(q: Tensor, k: Tensor, v: Tensor) -> tuple[int, int, int, int, int, int]:
+    batch, heads, n, width = q.shape
+    assert k.shape == (batch, k.shape[1], n, width)
+    assert v.shape[:3] == k.shape[:3]
+    assert heads % k.shape[1] == 0
+    return batch, heads, k.shape[1], n, width, v.shape[3]

@@ -19,7 +19,7 @@ EXAMPLES = [example for cls in members(Position) for example in cls.examples]
 VARIANTS = [
     *EXAMPLES,
     *(Rotary(pairing=pairing) for cls in members(Pairing) for pairing in cls.examples),
-    *(Rotary(scaling=scaling) for cls in members(Scaling) for scaling in cls.examples),
+    *(Rotary(scaling=scaling) for cls in members(Scaling) for scaling in cls.examples if scaling.pairs is None),
     *(Rotary(map=one) for cls in members(PositionMap) for one in cls.examples),
 ]
 SEPARABLE = [position for position in VARIANTS if position.separable]

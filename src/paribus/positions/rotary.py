@@ -6,6 +6,7 @@ rounded to float32, since a float32 angle loses its phase at large positions; bf
 of 16 bits are turned in float32 and rounded once, after it.
 """
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch
@@ -15,10 +16,11 @@ from paribus.core.config import require
 from paribus.ops.merge import Share, Turn
 from paribus.ops.tiles import shifted
 from paribus.positions.base import Piece, Position
-from paribus.positions.maps.base import At, MapPiece, Move, PositionMap
+from paribus.positions.maps.base import At, MapPiece, Move, PositionMap, stay
 from paribus.positions.maps.identity import Identity
 from paribus.positions.pairing.base import Pairing
 from paribus.positions.pairing.half_split import HalfSplit
+from paribus.positions.pairs import Queries
 from paribus.positions.scaling.base import Scaling
 from paribus.positions.scaling.unscaled import Unscaled
 
@@ -32,17 +34,27 @@ class Rotary(Position):
 
     def check(self) -> None:
         require(self.base > 1, f"base = {self.base}: expected a number above 1, usually 10000")
+        require(
+            self.map.is_identity or not self.scaling.changes,
+            f"{type(self.scaling).__name__} changes with the length and {type(self.map).__name__} bounds the distance: "
+            "use one of them",
+        )
 
     @property
     def separable(self) -> bool:  # type: ignore[override]
-        return self.map.is_identity
+        return self.map.is_identity and not self.scaling.changes
 
     @property
     def relative(self) -> bool:
-        return self.map.relative
+        return self.map.relative and not self.scaling.changes
 
     def check_head_dim(self, head_dim: int) -> None:
         require(head_dim % 2 == 0, f"head_dim = {head_dim}: rotary positions turn pairs, so it must be even")
+        pairs, name = self.scaling.pairs, type(self.scaling).__name__
+        require(
+            pairs in (None, head_dim // 2),
+            f"head_dim = {head_dim}: {name} was made for heads of {2 * (pairs or 0)} coordinates",
+        )
 
     def score_matrices(self, causal: bool) -> int:
         return len(self._map_pieces(causal))
@@ -71,6 +83,17 @@ class Rotary(Position):
 
     def pieces(self, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor, causal: bool) -> list[Piece]:
         m, n = q_positions[:, None, :, None], k_positions[:, None, None, :]
+        if self.scaling.changes and q_positions.numel() > 0:
+            stages = self.scaling.stages(int(q_positions.min()), int(q_positions.max()) + 1)
+            fixed = [(stage, replace(self, scaling=stage.scaling)) for stage in stages]
+            return [
+                Piece(
+                    rotary.rotate(q, q_positions),
+                    rotary.rotate(k, k_positions),
+                    ((m >= stage.first) & (m < stage.stop)) if place > 0 else None,
+                )
+                for place, (stage, rotary) in enumerate(fixed)
+            ]
         found: list[Piece] = []
         for piece in self._map_pieces(causal):
             still = piece.key is None and self.scaling.magnitude == 1.0
@@ -85,6 +108,8 @@ class Rotary(Position):
         self, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor, first: int, window: int | None = None
     ) -> list[Share] | None:
         stop, start = k.shape[2], k.shape[2] - q.shape[2]
+        if self.scaling.changes:
+            return None if window is not None else self._staged_shares(q, k, q_positions, k_positions, first)
         found = []
         for piece in self.map.causal_pieces():
             pairs = piece.pairs if window is None else piece.pairs.within(window)
@@ -100,6 +125,16 @@ class Rotary(Position):
             found.append(
                 Share(shifted(tiles, start), None if faster is None else shifted(faster, start), *rows, *columns)
             )
+        return found
+
+    def _staged_shares(self, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor, first: int) -> list[Share]:
+        stop, start = k.shape[2], k.shape[2] - q.shape[2]
+        found = []
+        for stage in self.scaling.stages(first + start, first + stop):
+            fixed = replace(self, scaling=stage.scaling)
+            rows, columns = fixed._turns(stay, q_positions, q), fixed._turns(stay, k_positions, k)
+            tiles = Queries(stage.first, stage.stop).tiles(first, start, stop)
+            found.append(Share(shifted(tiles, start), None, *rows, *columns))
         return found
 
     def _turns(self, move: Move, positions: Tensor, like: Tensor) -> tuple[Turn, Turn]:

@@ -169,7 +169,7 @@ class Claim:
         require(self.primary in ids, f"primary = {self.primary!r} is no prediction; {nearest(self.primary, ids)}")
         known = self.task.metric.names() if isinstance(self.task, Trained) else tuple(self.task.units)
         for prediction in self.predicts:
-            for name in (prediction.arm, prediction.than):
+            for name in prediction.contrast:
                 require(name in by_name, f"prediction {prediction.id!r}: no arm {name!r}; {nearest(name, names)}")
             require(
                 prediction.metric in known,

@@ -18,11 +18,12 @@ from paribus.core.errors import ConfigError
 from paribus.lab.cell import ENGINE_REVISION, Cell, Environment, revisions_of
 from paribus.lab.claim import Arm, Claim, Measured, Profile, Trained
 from paribus.lab.code import code_hash
+from paribus.lab.combinations import weights_of
 from paribus.lab.predictions import Prediction
 from paribus.models.any_module import AnyModule, sees_ahead
 from paribus.theory.flops import TRAINING_FACTOR
 from paribus.training.budget import Sized, match, size, width
-from paribus.training.price import flops
+from paribus.training.price import built, flops
 
 SMOKE = "smoke"
 
@@ -89,10 +90,15 @@ class Plan:
         if not isinstance(self.claim.task, Trained):
             return None
         for prediction in sorted(self.claim.predicts, key=lambda p: p.id != self.claim.primary):
-            arm, than = self.claim.arm(prediction.arm), self.claim.arm(prediction.than)
-            if self.claim.weights_of(arm) != self.claim.weights_of(than):
-                return self.claim.arm(self.claim.weights_of(than))
+            if self.trained_apart(prediction):
+                than = weights_of(prediction.than)
+                first = next(arm for arm in self.claim.arms if arm.name in than)
+                return self.claim.arm(self.claim.weights_of(first))
         return None
+
+    def trained_apart(self, prediction: Prediction) -> bool:
+        """Whether a prediction compares weights of different trainings."""
+        return len({self.claim.weights_of(self.claim.arm(name)) for name in prediction.contrast}) > 1
 
     def described(self) -> dict[str, Any]:
         """The JSON form whose digest names the run: no time, host or place in it."""
@@ -338,7 +344,7 @@ def _check_modules(sized: Mapping[str, Sized], claim: Claim) -> None:
         if not isinstance(config, AnyModule.Config):
             continue
         vocabulary = claim.data_of(claim.arm(name)).vocab_size
-        model = config.build().eval()
+        model = built(config).eval()
         with torch.no_grad():
             given = model(torch.zeros((1, length), dtype=torch.int64)).shape[-1]
         if given != vocabulary:

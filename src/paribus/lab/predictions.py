@@ -11,6 +11,7 @@ from datetime import date
 from typing import Any, Self
 
 from paribus.core.config import Part, require
+from paribus.lab.combinations import Combination, contrast, named
 
 
 def _is_day(text: str) -> bool:
@@ -28,19 +29,29 @@ class Prediction(Part, ABC, kw_only=False):
     """One comparison of two arms.
 
     id: short name, unique in its claim.
-    arm, than: names of two arms of the claim.
+    arm, than: names of two arms of the claim, or combinations of some (lab/combinations.py).
     metric: name of the metric as the cells report it, for example "accuracy@512".
     provenance: where the prediction comes from, in free words: "blind", "published", "informed by a one-seed sketch".
     dated: the day it was made, YYYY-MM-DD.
     """
 
     id: str
-    arm: str
+    arm: str | Combination
     _: KW_ONLY
-    than: str
+    than: str | Combination
     metric: str
     provenance: str = ""
     dated: str = ""
+
+    @property
+    def contrast(self) -> dict[str, float]:
+        """Arm -> weight in arm - than."""
+        return contrast(self.arm, self.than)
+
+    @property
+    def sides(self) -> tuple[str, str]:
+        """What arm and than are called."""
+        return named(self.arm), named(self.than)
 
     @abstractmethod
     def sentence(self, unit: str = "") -> str:
@@ -55,7 +66,7 @@ class Prediction(Part, ABC, kw_only=False):
         name = f"prediction {self.id!r}"
         require(bool(self.id), "a prediction has an empty id; give it a short name such as 'longer'")
         require(bool(self.metric), f"{name} names no metric; write for example metric='accuracy@512'")
-        require(self.arm != self.than, f"{name} compares {self.arm!r} with itself; name two different arms")
+        require(bool(self.contrast), f"{name} compares {self.sides[0]!r} with itself; name two different arms")
         require(
             bool(self.provenance.strip()),
             f'{name} does not say where it comes from; write provenance="blind", "published" '
@@ -84,7 +95,8 @@ class Greater(Prediction):
 
     def sentence(self, unit: str = "") -> str:
         size = f" by more than {_amount(self.by, unit)}" if self.by else ""
-        return f"{self.arm} is better than {self.than} in {self.metric}{size}"
+        arm, than = self.sides
+        return f"{arm} is better than {than} in {self.metric}{size}"
 
 
 class NotWorse(Prediction):
@@ -98,7 +110,8 @@ class NotWorse(Prediction):
     margin: float
 
     def sentence(self, unit: str = "") -> str:
-        return f"{self.arm} is not worse than {self.than} in {self.metric} by {_amount(self.margin, unit)} or more"
+        arm, than = self.sides
+        return f"{arm} is not worse than {than} in {self.metric} by {_amount(self.margin, unit)} or more"
 
 
 class Equivalent(Prediction):
@@ -112,7 +125,8 @@ class Equivalent(Prediction):
     margin: float
 
     def sentence(self, unit: str = "") -> str:
-        return f"{self.arm} and {self.than} differ in {self.metric} by less than {_amount(self.margin, unit)}"
+        arm, than = self.sides
+        return f"{arm} and {than} differ in {self.metric} by less than {_amount(self.margin, unit)}"
 
 
 _example: dict[str, Any] = {

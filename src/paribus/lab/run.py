@@ -13,12 +13,13 @@ from typing import Any
 from paribus.core.errors import CellFailed
 from paribus.lab.cell import Cell
 from paribus.lab.claim import Measured
-from paribus.lab.executors.base import Executor, Finished, Progress
+from paribus.lab.executors.base import Again, Executor, Finished, Progress, spell
 from paribus.lab.folder import MERGED, VERDICT, RunFolder, weights_removed
 from paribus.lab.plan import Plan, with_dependencies
 from paribus.lab.record import Computed, Record, Tried
 from paribus.lab.statistics import Paired
 from paribus.lab.verdict import Measure, judge
+from paribus.lab.verdict import twins as differences_of_twins
 
 
 @dataclass
@@ -137,6 +138,8 @@ class Run:
             match event:
                 case Progress(cell, done, of):
                     under_way[cell.digest] = cell.cost * done / of
+                case Again(cell, why):
+                    self.watch.note(f"{spell(cell)}: its worker was lost, and it is tried again: {why}")
                 case Finished(cell, result):
                     under_way.pop(cell.digest, None)
                     results[cell.digest] = result
@@ -161,20 +164,14 @@ class Run:
         measures: Mapping[str, Measure],
     ) -> dict[str, Paired]:
         """A/A differences for the predictions that compare weights trained apart."""
-        control, claim = self.plan.control, self.plan.claim
+        control = self.plan.control
         if control is None:
             return {}
         noise = {}
         for prediction in self.plan.predictions:
-            if claim.weights_of(claim.arm(prediction.arm)) == claim.weights_of(claim.arm(prediction.than)):
-                continue
-            sign = -1.0 if measures[prediction.metric].lower_is_better else 1.0
-            noise[prediction.id] = Paired(
-                tuple(
-                    sign * (twin.result["metrics"][prediction.metric] - results[control.name][seed][prediction.metric])
-                    for seed, twin in sorted(twins.items())
-                )
-            )
+            if self.plan.trained_apart(prediction):
+                read = {seed: twin.result["metrics"] for seed, twin in sorted(twins.items())}
+                noise[prediction.id] = differences_of_twins(prediction, results[control.name], read, measures)
         return noise
 
     def _measured(self, began: float) -> dict[str, Any]:

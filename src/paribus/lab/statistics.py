@@ -45,11 +45,20 @@ class Paired:
         )
 
     @classmethod
-    def of(cls, arm: Sequence[float], than: Sequence[float], lower_is_better: bool = False) -> "Paired":
-        """d = arm - than (than - arm where lower is better), pair by pair: positive = the arm is better."""
+    def of(
+        cls,
+        arm: Sequence[float],
+        than: Sequence[float],
+        lower_is_better: bool = False,
+        largest: float | None = None,
+    ) -> "Paired":
+        """d = arm - than (than - arm where lower is better), pair by pair: positive = the arm is better.
+
+        largest: size of the numbers that d was made of, for what counts as rounding; by default of arm and than.
+        """
         require(len(arm) == len(than), f"{len(arm)} results against {len(than)}: pairs need equal numbers")
         sign = -1.0 if lower_is_better else 1.0
-        largest = max((abs(value) for value in (*arm, *than)), default=0.0)
+        largest = max((abs(value) for value in (*arm, *than)), default=0.0) if largest is None else largest
         return cls(tuple(sign * (a - b) for a, b in zip(arm, than)), 8 * np.finfo(float).eps * largest)
 
     @cached_property

@@ -2,13 +2,14 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from paribus.core.config import require, to_dict
 from paribus.core.errors import nearest
 from paribus.lab import power
+from paribus.lab.combinations import weights_of
 from paribus.lab.predictions import Equivalent, Prediction
 from paribus.lab.rules import ALPHA, EXIT_CODES, UNDECIDED, UNDECIDED_SMOKE, Evidence, aa_holds, outcome, p_values
 from paribus.lab.statistics import Holm, Interval, Paired, holm
@@ -62,8 +63,9 @@ class Outcome:
         return {
             "id": self.prediction.id,
             "kind": fields["part"],
-            "arm": self.prediction.arm,
-            "than": self.prediction.than,
+            "arm": self.prediction.sides[0],
+            "than": self.prediction.sides[1],
+            **({"contrast": weights} if len(weights := self.prediction.contrast) > 2 else {}),
             "by": fields.get("by"),
             "margin": fields.get("margin"),
             "metric": self.prediction.metric,
@@ -147,26 +149,52 @@ def judge(
 
 
 def pair(prediction: Prediction, results: Results, measures: Mapping[str, Measure]) -> Paired:
-    """The paired differences of one prediction, in the order of the replicates of its arm."""
+    """The paired differences of one prediction, in the order of the replicates of the first arm that it names."""
     name, metric = f"prediction {prediction.id!r}", prediction.metric
     require(metric in measures, f"{name}: unknown metric {metric!r}; {nearest(metric, measures)}")
-    for arm in (prediction.arm, prediction.than):
+    arms = list(prediction.contrast)
+    for arm in arms:
         require(arm in results, f"{name}: no results of arm {arm!r}; {nearest(arm, results)}")
-    ours, theirs = results[prediction.arm], results[prediction.than]
-    alone = sorted(set(ours) ^ set(theirs))
-    require(
-        not alone,
-        f"{name}: {len(ours)} results of {prediction.arm!r} against {len(theirs)} of {prediction.than!r}; "
-        f"replicates {alone} have no partner: finish the missing cells, pairs are never dropped",
-    )
-    values = [
-        (
-            _value(ours[replicate], metric, prediction.arm, replicate),
-            _value(theirs[replicate], metric, prediction.than, replicate),
+    ours = results[arms[0]]
+    for arm in arms[1:]:
+        alone = sorted(set(ours) ^ set(results[arm]))
+        require(
+            not alone,
+            f"{name}: {len(ours)} results of {arms[0]!r} against {len(results[arm])} of {arm!r}; "
+            f"replicates {alone} have no partner: finish the missing cells, pairs are never dropped",
         )
-        for replicate in ours
-    ]
-    return Paired.of([a for a, _ in values], [b for _, b in values], measures[metric].lower_is_better)
+    values = {arm: [_value(results[arm][replicate], metric, arm, replicate) for replicate in ours] for arm in arms}
+    above, below = weights_of(prediction.arm), weights_of(prediction.than)
+    size = sum(max(map(abs, values[name]), default=0.0) * abs(weight) for name, weight in prediction.contrast.items())
+    return Paired.of(
+        side(above, values),
+        side(below, values),
+        measures[metric].lower_is_better,
+        largest=size if len(above) + len(below) > 2 else None,
+    )
+
+
+def side(weights: Mapping[str, float], values: Mapping[str, Sequence[float]]) -> list[float]:
+    """The weighted mean of arms, replicate by replicate."""
+    if len(weights) == 1:
+        (arm,) = weights
+        return list(values[arm])
+    return [math.fsum(w * v for w, v in zip(weights.values(), row)) for row in zip(*(values[arm] for arm in weights))]
+
+
+def twins(
+    prediction: Prediction,
+    control: Mapping[int, Mapping[str, float]],
+    twin: Mapping[int, Mapping[str, float]],
+    measures: Mapping[str, Measure],
+) -> Paired:
+    """The A/A differences that a prediction is held to: those of one arm from its twin, times the half sum of the
+    contrast's absolute weights. So an interaction of four arms, in which a bias of the lab could enter twice, is held
+    to twice the difference of one pair."""
+    changes: dict[str, Any] = {"arm": "twin", "than": "control"}
+    alone = pair(replace(prediction, **changes), {"control": control, "twin": twin}, measures)
+    scale = sum(map(abs, prediction.contrast.values())) / 2
+    return Paired(tuple(scale * value for value in alone.values))
 
 
 def _value(metrics: Mapping[str, float], metric: str, arm: str, replicate: int) -> float:

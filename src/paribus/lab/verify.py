@@ -5,7 +5,6 @@ must be that of its description, its metrics those that verdict.json lists, and 
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +14,8 @@ from paribus.evaluation.base import Metric
 from paribus.lab.folder import CELLS, PLAN, RESULT, read_json
 from paribus.lab.plan import SMOKE
 from paribus.lab.predictions import Prediction
-from paribus.lab.statistics import Paired
-from paribus.lab.verdict import Measure, judge, pair
+from paribus.lab.verdict import Measure, judge
+from paribus.lab.verdict import twins as differences_of_twins
 
 CURE = "copy it again from where it was made, or run the claim again"
 
@@ -66,9 +65,7 @@ def _rejudged(
     for prediction in predictions:
         if any(one["id"] == prediction.id for one in kept["aa"]):
             (control,) = twins
-            differences = {control: results[control], "twin": twins[control]}
-            twin = _against(prediction, "twin", control)
-            noise[prediction.id] = Paired(pair(twin, differences, measures).values)
+            noise[prediction.id] = differences_of_twins(prediction, results[control], twins[control], measures)
     verdict = judge(predictions, plan["primary"], results, measures, noise, smoke=plan["profile"] == SMOKE)
     found = []
     if verdict.word != kept["verdict"]:
@@ -78,12 +75,6 @@ def _rejudged(
         if odd:
             found.append(f"prediction {ours['id']!r}: {', '.join(odd)} cannot be recomputed from the cells")
     return found
-
-
-def _against(prediction: Prediction, arm: str, than: str) -> Prediction:
-    """The same comparison between two other arms."""
-    changes: dict[str, Any] = {"arm": arm, "than": than}
-    return replace(prediction, **changes)
 
 
 def measures_of(task: Mapping[str, Any]) -> dict[str, Measure]:

@@ -117,8 +117,8 @@ def _seeded(seed: int) -> Iterator[None]:
 
 def called(config: Any) -> str:
     """A config's name in a message, with what makes its module where that is the user's."""
-    make = getattr(config, "make", None)
-    return part_name(type(config)) + (f"(make={make.__qualname__})" if hasattr(make, "__qualname__") else "")
+    make = getattr(getattr(config, "make", None), "__qualname__", "")
+    return part_name(type(config)) + (f"(make={make})" if make else "")
 
 
 def _place(error: Exception) -> str:

@@ -9,10 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from paribus.attention.scales.key_norm import KeyNorm
 from paribus.claims.positions.rerope import claim as rerope
 from paribus.core.seed import generator
 from paribus.lab.cell import Environment
 from paribus.lab.claim import Arm, Claim, Measured, Profile
+from paribus.lab.factorial import two_by_two
 from paribus.lab.plan import Plan, make_plan, with_dependencies
 from paribus.lab.predictions import Equivalent, Greater
 from paribus.lab.record import Computed, Record, Tried
@@ -95,7 +97,7 @@ def make_record(
         noise = {
             p.id: Paired(tuple(drawn.normal(0, 0.002, len(plan.profile.seeds))))
             for p in plan.predictions
-            if claim.weights_of(claim.arm(p.arm)) != claim.weights_of(claim.arm(p.than))
+            if plan.trained_apart(p)
         }
     verdict = judge(plan.predictions, claim.primary, results, units, noise, smoke=plan.smoke)
     return Record(
@@ -165,6 +167,25 @@ def two_trained(margin: float = 0.01) -> Claim:
     arms = [Arm("plain", plain), Arm("gelu", other)]
     return replace(
         rerope, arms=arms, predicts=predicts, primary="squared", title="Which activation", profiles=profiles()
+    )
+
+
+def square() -> Claim:
+    """Two changes of one model: an interaction and a main effect."""
+    plain = rerope.arm("plain")
+    four = two_by_two(
+        plain,
+        ("gelu", lambda c: replace(c, feed_forward=replace(c.feed_forward, activation=GELU()))),
+        ("key-norm", lambda c: c.with_mixer(scale=KeyNorm())),
+    )
+    told: dict[str, Any] = {"provenance": "blind", "dated": "2026-11-22", "margin": 0.05}
+    predicts = [
+        Greater("synergy", four.both, than=four.added, metric="loss@64", **told),
+        Greater("key-norm", four.with_second, than=four.without_second, metric="accuracy@512", **told),
+        Equivalent("add-up", four.both, than=four.added, metric="accuracy@64", **told),
+    ]
+    return replace(
+        rerope, arms=four.arms, predicts=predicts, primary="synergy", title="Do the two add up", profiles=profiles()
     )
 
 

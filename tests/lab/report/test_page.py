@@ -278,3 +278,22 @@ def test_the_band_is_called_what_it_is(make: Make, seeds: int) -> None:
     t = f"95 % t interval of the mean over {seeds} seeds"
     assert (t in text) == (seeds >= 4)
     assert (f"smallest to largest of {seeds} seeds" in text) == (seeds < 4)
+
+
+def test_an_interaction_is_told_in_words(make: Make) -> None:
+    record = make(claim=records.square(), values=four_arms)
+    said = " ".join("".join(checked(record).said).split())
+    assert "gelu + key-norm was better than gelu and key-norm added up by" in said
+    assert "with key-norm is better than without key-norm in accuracy at length 512" in said.replace("@", " at length ")
+    assert "Twins of plain" in said
+    paired = record.verdict.outcomes[1].paired
+    losses = {arm: [m["accuracy@512"] for m in seeds.values()] for arm, seeds in record.results.items()}
+    rows = zip(losses["plain"], losses["gelu"], losses["key-norm"], losses["gelu + key-norm"])
+    assert paired.values == pytest.approx([(b + ab - one - a) / 2 for one, a, b, ab in rows], abs=1e-12)
+
+
+def four_arms(plan: Plan, arm: str, seed: int) -> dict[str, float]:
+    """Each change helps, and both together help by 0.3 more."""
+    gain = 0.1 * ("gelu" in arm) + 0.2 * ("key" in arm) + 0.3 * ("+" in arm)
+    found = records.plausible(plan, arm, seed)
+    return {name: value + gain * (-1 if name.startswith("loss") else 0.1) for name, value in found.items()}

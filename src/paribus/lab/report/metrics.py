@@ -4,8 +4,10 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from paribus.lab.claim import Measured
+from paribus.lab.combinations import Side
 from paribus.lab.record import Record
 from paribus.lab.report.quantity import Quantity, number, quantity
+from paribus.lab.verdict import side
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,12 @@ def split(metric: str) -> tuple[str, int | None]:
     return (kind, int(length)) if kind and length.isascii() and length.isdigit() and int(length) > 0 else (metric, None)
 
 
-def values(record: Record, arm: str, metric: str) -> list[float]:
-    """The metric of an arm over its replicates, those that have it."""
+def values(record: Record, arm: Side, metric: str) -> list[float]:
+    """The metric of an arm or a combination of arms over its replicates, those that have it."""
+    if not isinstance(arm, str):
+        weights = arm.weights()
+        each = {name: values(record, name, metric) for name in weights}
+        return side(weights, each) if all(each.values()) else []
     return [metrics[metric] for metrics in record.results.get(arm, {}).values() if metric in metrics]
 
 

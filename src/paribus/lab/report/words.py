@@ -38,21 +38,22 @@ def result(record: Record, outcome: Outcome) -> str:
     """What was compared and what came out, in one sentence without the word."""
     prediction, shown = outcome.prediction, of(record, outcome)
     mean, scale = outcome.paired.mean, spread(outcome)
+    arm, than = prediction.sides
     means = [
         sum(found) / len(found)
-        for arm in (prediction.arm, prediction.than)
-        if (found := values(record, arm, prediction.metric))
+        for one in (prediction.arm, prediction.than)
+        if (found := values(record, one, prediction.metric))
     ]
     size = shown.difference(abs(mean), scale).lstrip("+")
     unit = f" {shown.difference_unit}" if shown.difference_unit else ""
     if outcome.paired.resolution >= abs(mean):
-        what = f"there was no difference between {prediction.arm} and {prediction.than}"
+        what = f"there was no difference between {arm} and {than}"
     else:
-        first, second = (prediction.arm, prediction.than) if mean > 0 else (prediction.than, prediction.arm)
+        first, second = (arm, than) if mean > 0 else (than, arm)
         what = f"{first} was better than {second} by {size}{unit} on average"
     told = f"In {metric_words(prediction.metric)}, {what}"
     if len(means) == 2:
-        told += f" ({prediction.arm} {shown.value(means[0], scale)}, {prediction.than} {shown.value(means[1], scale)})"
+        told += f" ({arm} {shown.value(means[0], scale)}, {than} {shown.value(means[1], scale)})"
     n = outcome.paired.n
     if n < 2:
         return f"{told}, from {pairs(record, n)}: a single pair has no interval."
@@ -63,7 +64,7 @@ def result(record: Record, outcome: Outcome) -> str:
 def meaning(outcome: Outcome, quantity: Quantity, smoke: bool) -> str:
     """What the word says of this prediction."""
     prediction, word = outcome.prediction, outcome.word
-    arm, than = prediction.arm, prediction.than
+    arm, than = prediction.sides
     if smoke:
         return "A smoke run only shows that everything works; it is too short for any verdict."
     if word == UNDECIDED:

@@ -49,8 +49,8 @@ def strip(record: Record, outcome: Outcome) -> Strip:
         interval=(shown.scaled(low), shown.scaled(high)),
         borders=words.borders(prediction, shown),
         margin=None if margin is None else shown.scaled(margin),
-        left=prediction.than,
-        right=prediction.arm,
+        left=prediction.sides[1],
+        right=prediction.sides[0],
         title=f"difference in {metric_words(prediction.metric)}{unit}",
         inner=inner,  # type: ignore[arg-type]
         salt=f"differences-{prediction.id}",

@@ -13,7 +13,7 @@ def raw(record: Record) -> Html:
     differing = [
         [outcome.prediction.id, str(seed), digits(value)]
         for outcome in record.verdict.outcomes
-        for seed, value in zip(record.results[outcome.prediction.arm], outcome.paired.values)
+        for seed, value in zip(record.results[next(iter(outcome.prediction.contrast))], outcome.paired.values)
     ]
     trainings = [
         [arm, str(seed), one.result["status"], *map(digits, one.result["metrics"].values()), one.cell.digest[:12]]

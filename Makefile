@@ -30,7 +30,7 @@ test: lint
 # Ray is large: only this target brings it.
 test-cluster: install
 	$(BIN)/python -m pip install --quiet --editable ".[ray]"
-	$(BIN)/python -m pytest tests/lab/executors
+	$(BIN)/python -m pytest tests/lab/executors tests/tokenizer/test_on_ray.py
 
 clean:
 	rm -rf .venv build paribus-runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

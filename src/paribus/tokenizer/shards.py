@@ -30,11 +30,12 @@ def count_ngrams(
     memory: int | str = "1GiB",
     jobs: int | None = None,
     progress: Progress | None = None,
-) -> None:
-    """Count the n-grams of a shard into a file. Of the settings only order, isolate_digits and nfc matter here."""
+) -> int:
+    """Count the n-grams of a shard into a file; the bytes counted. Of the settings only order, isolate_digits and nfc
+    matter here."""
     room = int((memory_bytes(memory) - OVERHEAD) * 0.9)
     counter = _native.NgramPass(settings.order, settings.isolate_digits, room, _threads(jobs))
-    _count("ngrams", corpus, out, settings, counter, counter.is_full, progress)
+    return _count("ngrams", corpus, out, settings, counter, counter.is_full, progress)
 
 
 def count_pieces(
@@ -45,15 +46,15 @@ def count_pieces(
     memory: int | str = "1GiB",
     jobs: int | None = None,
     progress: Progress | None = None,
-) -> None:
-    """Cut a shard by the n-grams of all shards and count its pieces into a file."""
+) -> int:
+    """Cut a shard by the n-grams of all shards and count its pieces into a file; the bytes counted."""
     room = memory_bytes(memory) - OVERHEAD
     model = _ngram_model(ngrams, settings, room // 2)
     left = max(room - 48 * model.size, room // 4)
     counter = _native.PiecePass(
         model, settings.order, settings.isolate_digits, settings.segmentation, left, _threads(jobs)
     )
-    _count("pieces", corpus, out, settings, counter, lambda _: counter.is_full(), progress)
+    return _count("pieces", corpus, out, settings, counter, lambda _: counter.is_full(), progress)
 
 
 def merge(paths: Paths, out: str | os.PathLike[str]) -> None:
@@ -71,15 +72,17 @@ def finish(
     settings: Settings,
     memory: int | str = "1GiB",
     jobs: int | None = None,
+    counted: int | None = None,
 ) -> list[Tokenizer]:
-    """The tokenizers of these counts, the largest size first."""
+    """The tokenizers of these counts, the largest size first; counted: bytes of the corpus, for the model's record."""
     ordered = check_sizes(list(sizes))
     model = _ngram_model(ngrams, settings, memory_bytes(memory) // 2)
     counter = _native.PiecePass(
         model, settings.order, settings.isolate_digits, settings.segmentation, 1 << 20, _threads(jobs)
     )
     try:
-        return tokenizers(counter, [os.fspath(pieces)], ordered, settings, _threads(jobs))
+        about = {} if counted is None else {"bytes": counted}
+        return tokenizers(counter, [os.fspath(pieces)], ordered, settings, _threads(jobs), **about)
     except _native.FormatError as error:
         raise ConfigError(f"{error}; the pieces must be counted with these n-grams and settings") from error
 
@@ -94,7 +97,7 @@ def _ngram_model(path: str | os.PathLike[str], settings: Settings, memory: int) 
 
 def _count(
     stage: str, corpus: Any, out: Any, settings: Settings, counter: Any, is_full: Any, progress: Progress | None
-) -> None:
+) -> int:
     done = 0
     target = Path(out)
     with tempfile.TemporaryDirectory(prefix=target.name, dir=target.parent) as folder:
@@ -118,3 +121,4 @@ def _count(
             merge(runs, target)
         else:
             counter.write(str(target))
+    return done

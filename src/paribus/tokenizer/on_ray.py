@@ -1,0 +1,134 @@
+"""Training on a Ray cluster: shards are counted where there is room, and the counts merge exactly.
+
+    from paribus.tokenizer.on_ray import train
+
+    train([[Path("a.jsonl.zst")], [Path("b.jsonl.zst")]], [32000], folder=Path("/shared/job"))[0].save("my.bp")
+
+The cluster is the one that RAY_ADDRESS or `ray start` names, or else a new one on this machine. Counts lie in a folder
+that all machines see. The model is, bit by bit, that of `paribus.tokenizer.train.train` on all shards together.
+"""
+
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from paribus.core.config import digest
+from paribus.core.errors import ConfigError, ParibusError, optional
+from paribus.tokenizer import shards
+from paribus.tokenizer.settings import Settings, check_sizes, memory_bytes
+from paribus.tokenizer.tokenizer import Tokenizer
+from paribus.tokenizer.train import Progress
+
+EXTRA = "ray"
+
+
+def train(
+    corpora: Sequence[Any],
+    sizes: Sequence[int],
+    *,
+    folder: Path,
+    memory: int | str = "1GiB",
+    jobs: int = 1,
+    tries: int = 3,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> list[Tokenizer]:
+    """One tokenizer for each size, the largest first.
+
+    corpora: the shards, each what `train` takes as a corpus: paths that every machine sees, texts, or a function that
+        gives texts. Their division changes nothing but the speed.
+    folder: for counts, seen by all machines. The same call goes on from the shards that are counted there.
+    memory, jobs: of one task: resident bytes and threads; Ray is told of both.
+    tries: how often a shard is begun again when its worker dies, before ParibusError is raised.
+    progress: called with the pass and the bytes of the shards that are done.
+    settings: the fields of `paribus.tokenizer.settings.Settings`.
+
+    Raises MissingExtra without Ray, and the errors of `train`.
+    """
+    ray = optional("ray", EXTRA)
+    chosen = Settings(**settings)
+    ordered = check_sizes(list(sizes))
+    if not corpora:
+        raise ConfigError("there are no shards: name at least one")
+    if tries < 0 or jobs < 1:
+        raise ConfigError(f"tries = {tries}, jobs = {jobs}: expected at least 0 and at least 1")
+    folder = _job_folder(folder, chosen, len(corpora))
+    ours = not ray.is_initialized()
+    if ours:
+        ray.init(logging_level=logging.ERROR, log_to_driver=False)
+    try:
+        remote = ray.remote(num_cpus=jobs, memory=memory_bytes(memory), max_retries=tries)
+        told = progress or (lambda *_: None)
+        words = (chosen, memory, jobs)
+        count = remote(_ngrams)
+        ngrams = [folder / f"{i}.ngrams" for i in range(len(corpora))]
+        _gather(ray, [count.remote(one, out, *words) for one, out in zip(corpora, ngrams)], "ngrams", told)
+        # Merging needs a machine's disk rather than its memory, and all shards: it is one task.
+        whole = folder / "all.ngrams"
+        ray.get(remote(_merge).remote(ngrams, whole))
+        count = remote(_pieces)
+        pieces = [folder / f"{i}.pieces" for i in range(len(corpora))]
+        tasks = [count.remote(one, whole, out, *words) for one, out in zip(corpora, pieces)]
+        size = _gather(ray, tasks, "pieces", told)
+        ray.get(remote(_merge).remote(pieces, folder / "all.pieces"))
+        told("prune", 0)
+        return shards.finish(whole, folder / "all.pieces", ordered, chosen, memory, jobs, counted=size)
+    except ray.exceptions.RayTaskError as error:
+        raise (error.cause if isinstance(error.cause, ParibusError) else error) from error
+    except ray.exceptions.RayError as error:
+        raise ParibusError(
+            f"a shard's worker was lost {tries + 1} times ({str(error).strip().splitlines()[0]}); the shards counted "
+            f"so far are kept in {folder}: run the same again, or give each task more memory"
+        ) from error
+    finally:
+        if ours:
+            ray.shutdown()
+
+
+def _job_folder(folder: Path, settings: Settings, n: int) -> Path:
+    """The folder with a note of what is counted in it; one with other counts is refused."""
+    folder = folder.resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    note = {"schema": "paribus.training-shards/1", "settings": digest(settings), "shards": n}
+    path = folder / "job.json"
+    if path.exists() and json.loads(path.read_text()) != note:
+        raise ConfigError(f"{folder} holds counts of other settings or shards: name another folder, or delete it")
+    path.write_text(json.dumps(note))
+    return folder
+
+
+def _gather(ray: Any, tasks: list[Any], stage: str, progress: Progress) -> int:
+    """Wait for all tasks, whichever is ready first; the bytes that they counted."""
+    total = 0
+    while tasks:
+        ready, tasks = ray.wait(tasks, num_returns=1)
+        total += sum(ray.get(ready))
+        progress(stage, total)
+    return total
+
+
+def _ngrams(corpus: Any, out: Path, settings: Settings, memory: int | str, jobs: int) -> int:
+    return _once(out, lambda: shards.count_ngrams(corpus, out, settings, memory, jobs))
+
+
+def _pieces(corpus: Any, ngrams: Path, out: Path, settings: Settings, memory: int | str, jobs: int) -> int:
+    return _once(out, lambda: shards.count_pieces(corpus, ngrams, out, settings, memory, jobs))
+
+
+def _once(out: Path, count: Any) -> int:
+    """Count unless it was counted before; files of counts are written whole, and the note of their bytes after them."""
+    note = out.with_suffix(f"{out.suffix}.json")
+    if not (out.exists() and note.exists()):
+        size = count()
+        partial = note.with_suffix(".part")
+        partial.write_text(json.dumps(size))
+        partial.replace(note)
+    counted: int = json.loads(note.read_text())
+    return counted
+
+
+def _merge(paths: list[Path], out: Path) -> None:
+    if not out.exists():
+        shards.merge(paths, out)

@@ -17,7 +17,11 @@ from paribus.positions.maps.rerope import ReRoPE
 from paribus.positions.pairing.convert import convert
 from paribus.positions.pairing.half_split import HalfSplit
 from paribus.positions.pairing.interleaved import Interleaved
+from paribus.positions.scaling.llama3 import Llama3
+from paribus.positions.scaling.ntk_aware import NTKAware
+from paribus.positions.scaling.ntk_mixed import NTKMixed
 from paribus.positions.scaling.position_interpolation import PositionInterpolation
+from paribus.positions.scaling.yarn import YaRN
 
 TINY = Path(__file__).parent / "fixtures" / "tiny-llama"
 
@@ -69,12 +73,40 @@ def test_a_model_in_interleaved_pairs_is_saved_in_half_split_order(tmp_path):
     assert all(torch.equal(tensor, again[name]) for name, tensor in load_file(TINY / "model.safetensors").items())
 
 
-def test_positions_that_are_interpolated_are_written_and_read(tmp_path):
+NAMED = {
+    "linear": PositionInterpolation(factor=4.0),
+    "yarn": YaRN(factor=4.0, train_length=64, fast=16.0, temperature=0.2),
+    "llama3": Llama3(factor=4.0, train_length=64),
+}
+OTHERS = [NTKAware(factor=4.0), YaRN(factor=4.0, train_length=64, ramp="paper"), NTKMixed(factor=2.0)]
+
+
+@pytest.mark.parametrize("scaling", [*NAMED.values(), *OTHERS], ids=repr)
+def test_rewritten_frequencies_are_written_and_read(tmp_path, scaling):
     config = load_checkpoint(str(TINY)).model.config
-    scaled = config.with_mixer(position=replace(config.mixer.position, scaling=PositionInterpolation(factor=4.0)))
-    save_checkpoint(scaled.build(), tmp_path / "out", max_length=256)
-    assert open_checkpoint(str(tmp_path / "out")).config["rope_parameters"]["rope_type"] == "linear"
-    assert load_checkpoint(str(tmp_path / "out")).model.config == scaled
+    position = replace(config.mixer.position, scaling=scaling)
+    save_checkpoint(config.with_mixer(position=position).build(), tmp_path / "out", max_length=256, train_length=64)
+    told = open_checkpoint(str(tmp_path / "out")).config
+    assert told["max_position_embeddings"] == 256
+    read = load_checkpoint(str(tmp_path / "out")).model.config.mixer.position
+    assert torch.allclose(read.frequencies(10), position.frequencies(10), rtol=1e-12)
+    assert read.scaling.magnitude == pytest.approx(scaling.magnitude, rel=1e-12)
+    kind = {type(one): name for name, one in NAMED.items()}.get(type(scaling), "longrope")
+    assert told["rope_parameters"]["rope_type"] == ("longrope" if scaling in OTHERS else kind)
+
+
+@pytest.mark.parametrize("scaling", [*NAMED.values(), *OTHERS], ids=repr)
+def test_transformers_reads_the_same_frequencies(tmp_path, scaling):
+    transformers = pytest.importorskip("transformers")
+    loaded = load_checkpoint(str(TINY)).model
+    config = loaded.config.with_mixer(position=replace(loaded.config.mixer.position, scaling=scaling))
+    model = config.build()
+    model.load_state_dict(loaded.state_dict())
+    save_checkpoint(model, tmp_path / "out", max_length=256, train_length=64)
+    theirs = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "out")
+    tokens = torch.randint(37, (1, 90))
+    with torch.no_grad():
+        assert torch.allclose(theirs(tokens).logits, logits(model, tokens), atol=1e-4)
 
 
 def test_a_map_of_distances_is_not_saved_as_something_else(tmp_path):
@@ -92,6 +124,11 @@ def test_a_map_of_distances_is_not_saved_as_something_else(tmp_path):
         ({"rope_parameters": {"rope_type": "default"}}, "gives no rope_theta"),
         ({"rope_parameters": {"rope_type": "strange", "rope_theta": 1e4}}, "rope type 'strange'"),
         ({"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4}}, "'linear' of the config lacks 'factor'"),
+        (
+            {"rope_parameters": {"rope_type": "yarn", "rope_theta": 1e4, "factor": 2.0}},
+            "lacks 'original_max_position_embeddings'",
+        ),
+        ({"partial_rotary_factor": 0.5}, "a part of each head only"),
         ({"attention_bias": True}, "asks for biases"),
         ({"hidden_act": "gelu"}, "hidden_act 'gelu'"),
         ({"model_type": "mamba"}, "is a 'mamba' model"),

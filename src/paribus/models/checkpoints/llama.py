@@ -58,8 +58,8 @@ def config_of(told: Mapping[str, Any]) -> DecoderLM.Config:
     )
 
 
-def described_as_llama(config: DecoderLM.Config, max_length: int) -> dict[str, Any]:
-    """Our configuration -> config.json. max_length: the trained length. InputError for parts that Llama has not."""
+def described_as_llama(config: DecoderLM.Config, max_length: int, train_length: int) -> dict[str, Any]:
+    """Our configuration -> config.json. InputError for parts that Llama has not."""
     mixer, network = config.mixer, config.feed_forward
     if not isinstance(mixer, GroupedQuery.Config) or not isinstance(mixer.position, Rotary):
         raise InputError("only one kind of grouped-query attention with rotary positions can be saved as Llama")
@@ -90,7 +90,7 @@ def described_as_llama(config: DecoderLM.Config, max_length: int) -> dict[str, A
         "head_dim": head_dim,
         "max_position_embeddings": max_length,
         "rms_norm_eps": config.norm.eps,
-        "rope_parameters": described(mixer.position),
+        "rope_parameters": described(mixer.position, head_dim, train_length),
         "hidden_act": "silu",
         "attention_bias": False,
         "mlp_bias": False,

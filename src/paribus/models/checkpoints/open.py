@@ -83,13 +83,19 @@ def _fill(model: DecoderLM, names: Mapping[str, str], tensors: Mapping[str, Tens
 
 
 def save_checkpoint(
-    model: DecoderLM, folder: Path, max_length: int, tokenizer: str | None = None, more: Mapping[str, Any] | None = None
+    model: DecoderLM,
+    folder: Path,
+    max_length: int,
+    train_length: int | None = None,
+    tokenizer: str | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a folder that transformers loads by itself; config.json comes last, so a folder that has one is whole.
 
-    max_length: the length that the model reads well. more: further entries of config.json, such as eos_token_id.
+    max_length: the length that the model reads well. train_length: that of its training, where it was less.
+    more: further entries of config.json, such as eos_token_id.
     """
-    described = llama.described_as_llama(model.config, max_length)
+    described = llama.described_as_llama(model.config, max_length, train_length or max_length)
     names = llama.names(model.config)
     mixer = model.config.mixer
     position = getattr(mixer, "position", None)

@@ -1,0 +1,32 @@
+"""`extend(model, ReRoPE(window=2048))`: one call for our decoder and for a transformers model."""
+
+from typing import Any
+
+from paribus.context_extension.decoder import extend_decoder
+from paribus.context_extension.method import Change
+from paribus.context_extension.transformers_model import extend_transformers, is_transformers, restore_transformers
+from paribus.core.errors import InputError
+from paribus.models.decoder import DecoderLM
+
+
+def extend(model: Any, *changes: Change) -> Any:
+    """Read longer than trained, without training.
+
+    changes: at most one scaling of frequencies, one map of distances and one scale of scores, such as
+    `NTKAware(factor=4)`, `ReRoPE(window=2048)`, `LogLength(base=8192, at_least_one=True)`; or a whole Rotary.
+
+    A transformers model is changed in place, works with `generate()`, batches and left padding, and is undone by
+    `restore`. A DecoderLM is left as it is; the result shares its weights.
+    """
+    if isinstance(model, DecoderLM):
+        return extend_decoder(model, changes)
+    if is_transformers(model):
+        return extend_transformers(model, changes)
+    raise InputError(
+        f"{type(model).__name__} cannot be extended: expected a DecoderLM or a transformers model with RoPE"
+    )
+
+
+def restore(model: Any) -> Any:
+    """A transformers model as it was before `extend`."""
+    return restore_transformers(model)

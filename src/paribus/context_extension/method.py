@@ -1,0 +1,51 @@
+"""A method of extension: another rewrite of the frequencies, another map of distances, another scale of the scores."""
+
+from dataclasses import dataclass, replace
+
+from paribus.attention.scales.base import Scale
+from paribus.core.errors import InputError
+from paribus.positions.maps.base import PositionMap
+from paribus.positions.maps.identity import Identity
+from paribus.positions.rotary import Rotary
+from paribus.positions.scaling.base import Scaling
+
+Change = Scaling | PositionMap | Scale | Rotary
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How the heads of a model read: positions, and the scale of the scores where it is changed (None: as trained)."""
+
+    position: Rotary
+    scale: Scale | None = None
+
+    @property
+    def rewrites_only(self) -> bool:
+        """True when a checkpoint can say it: frequencies, and nothing else."""
+        return isinstance(self.position.map, Identity) and self.scale is None
+
+
+def changed(trained: Rotary, *changes: Change) -> Reading:
+    """The trained reading with the changes, each of a kind of its own. Raises InputError for two of one kind."""
+    if not changes:
+        raise InputError("no method is given: name a scaling, a map or a scale, such as ReRoPE(window=2048)")
+    reading = Reading(trained)
+    kinds: list[str] = []
+    for change in changes:
+        match change:
+            case Rotary():
+                kind, reading = "position", replace(reading, position=change)
+            case Scaling():
+                kind, reading = "scaling", replace(reading, position=replace(reading.position, scaling=change))
+            case PositionMap():
+                kind, reading = "map", replace(reading, position=replace(reading.position, map=change))
+            case Scale():
+                kind, reading = "scale", replace(reading, scale=change)
+            case _:
+                raise InputError(
+                    f"{change!r} is no method of extension: expected a scaling, a map of distances, a scale or a Rotary"
+                )
+        if kind in kinds:
+            raise InputError(f"{type(change).__name__} is the second {kind} that is given: give one of each kind")
+        kinds.append(kind)
+    return reading

@@ -1,0 +1,146 @@
+"""An unmodified transformers model, read with another method: its rotary tables and its attention are exchanged.
+
+A rewrite of frequencies only fills the model's own table. A map of distances needs raw queries and keys, so the table
+becomes a rotation by zero, the model's cache then holds raw keys, and the attention turns them piece by piece. Another
+attention on such a model would be wrong without a word: the table refuses to serve one.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from paribus.attention import backends
+from paribus.context_extension.method import Change, Reading, changed
+from paribus.core.errors import InputError, optional
+from paribus.models.checkpoints.rope import rotary_of
+from paribus.normalizers.softmax import Softmax
+
+NAME = "paribus"  # under which our attention is known to transformers
+BEFORE, READING = "_paribus_before", "_paribus_reading"
+
+
+def is_transformers(model: Any) -> bool:
+    return hasattr(model, "set_attn_implementation") and hasattr(model, "config")
+
+
+def extend_transformers(model: Any, changes: Sequence[Change]) -> Any:
+    """Change the model in place and return it. Raises InputError for a model without one rotary table."""
+    if hasattr(model, BEFORE):
+        restore_transformers(model)
+    tables = [module for module in model.modules() if hasattr(module, "inv_freq")]
+    if len(tables) != 1 or not hasattr(tables[0], "attention_scaling"):
+        raise InputError(
+            f"{type(model).__name__} has {len(tables)} rotary tables: extension needs a model with RoPE and one table "
+            "for all layers, such as Llama"
+        )
+    config = model.config.to_dict()
+    head_dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    reading = changed(rotary_of(config), *changes)
+    reading.position.check_head_dim(head_dim)
+    (table,) = tables
+    before = (table.inv_freq.clone(), table.attention_scaling, model.config._attn_implementation)
+    if reading.rewrites_only:
+        table.inv_freq.copy_(reading.position.frequencies(head_dim))
+        table.attention_scaling = reading.position.scaling.magnitude
+    else:
+        _register()
+        for layer in _attentions(model):
+            setattr(layer, READING, reading)
+        table.forward = _Still(table, model.config)
+        model.set_attn_implementation(NAME)
+    setattr(model, BEFORE, before)
+    return model
+
+
+def restore_transformers(model: Any) -> Any:
+    """Undo `extend_transformers`, in place."""
+    if not hasattr(model, BEFORE):
+        raise InputError(f"{type(model).__name__} is not extended: nothing to restore")
+    frequencies, scaling, attention = getattr(model, BEFORE)
+    (table,) = [module for module in model.modules() if hasattr(module, "inv_freq")]
+    table.inv_freq.copy_(frequencies)
+    table.attention_scaling = scaling
+    table.__dict__.pop("forward", None)
+    for layer in _attentions(model):
+        layer.__dict__.pop(READING, None)
+    if model.config._attn_implementation != attention:
+        model.set_attn_implementation(attention)
+    delattr(model, BEFORE)
+    return model
+
+
+def _attentions(model: Any) -> list[nn.Module]:
+    found = [module for module in model.modules() if hasattr(module, "layer_idx") and hasattr(module, "q_proj")]
+    if not found:
+        raise InputError(
+            f"{type(model).__name__} has no attention layers that are known here: expected a Llama-type one"
+        )
+    return found
+
+
+class _Still:
+    """In place of the table's forward: no rotation, so that queries and keys stay raw."""
+
+    def __init__(self, table: nn.Module, config: Any) -> None:
+        self.width, self.config = 2 * table.inv_freq.shape[-1], config
+
+    def __call__(self, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
+        if self.config._attn_implementation != NAME:
+            raise InputError(
+                f"the attention of an extended model was set to {self.config._attn_implementation!r}, which would read "
+                "keys without their rotation: call restore(model) first"
+            )
+        shape = (*position_ids.shape, self.width)
+        return x.new_ones(shape), x.new_zeros(shape)
+
+
+def _register() -> None:
+    from importlib import import_module
+
+    optional("transformers", "transformers")
+    masks, models = import_module("transformers.masking_utils"), import_module("transformers.modeling_utils")
+    models.AttentionInterface.register(NAME, _attention)
+    # True where a key is seen, padding included; None where the mask is plainly causal.
+    masks.AttentionMaskInterface.register(NAME, masks.sdpa_mask)
+
+
+def _attention(
+    layer: nn.Module, query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None, **told: Any
+) -> tuple[Tensor, None]:
+    """Raw q (batch, heads, n_queries, d), k and v (batch, kv_heads, n_keys, d) -> (batch, n_queries, heads, d)."""
+    reading: Reading = getattr(layer, READING)
+    n_queries, n_keys = query.shape[2], key.shape[2]
+    if mask is not None:
+        mask = mask[..., :n_keys]
+        if mask.dtype != torch.bool:
+            mask = mask >= 0
+    q_positions = told.get("position_ids")
+    if q_positions is None:
+        q_positions = torch.arange(n_keys - n_queries, n_keys, device=query.device)[None]
+    # The keys before the queries stand one by one before them; on padding, which nothing sees, at 0.
+    places = torch.arange(n_keys, device=key.device) - (n_keys - 1)
+    k_positions = (q_positions[:, -1:] + places).clamp_min(0)
+    plain_causal = mask is None and n_queries == n_keys
+    scale = float(told.get("scaling") or query.shape[-1] ** -0.5)
+    if reading.scale is not None:
+        n_seen = None
+        if reading.scale.counts_keys:
+            n_seen = (q_positions + 1)[:, None] if mask is None else mask.sum(dim=-1)
+        query, key, scale = reading.scale(query, key, n_seen)
+    out = backends.run(
+        query,
+        key,
+        value,
+        position=reading.position,
+        q_positions=q_positions,
+        k_positions=k_positions,
+        keys_rotated=False,
+        scale=scale,
+        normalizer=Softmax(),
+        mask=mask,
+        causal=True,
+        plain_causal=plain_causal,
+    )
+    return out.transpose(1, 2), None

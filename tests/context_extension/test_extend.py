@@ -1,0 +1,147 @@
+"""One call extends our decoder and a transformers model alike; what it gives agrees between the two."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from paribus.attention.scales.log_length import LogLength
+from paribus.context_extension.extend import extend, restore
+from paribus.core.errors import InputError
+from paribus.generation.generate import generate
+from paribus.models.checkpoints.open import load_checkpoint
+from paribus.models.decoder import DecoderLM
+from paribus.positions.maps.leaky_rerope import LeakyReRoPE
+from paribus.positions.maps.rerope import ReRoPE
+from paribus.positions.no_position import NoPosition
+from paribus.positions.rotary import Rotary
+from paribus.positions.scaling.ntk_aware import NTKAware
+from paribus.positions.scaling.position_interpolation import PositionInterpolation
+from paribus.positions.scaling.yarn import YaRN
+
+TINY = Path(__file__).parents[1] / "models" / "checkpoints" / "fixtures" / "tiny-llama"
+METHODS = [
+    (NTKAware(factor=4.0),),
+    (YaRN(factor=4.0, train_length=64),),
+    (ReRoPE(window=5),),
+    (LeakyReRoPE(window=5, factor=4.0),),
+    (LogLength(base=16.0, at_least_one=True),),
+    (ReRoPE(window=5), LogLength(base=16.0, at_least_one=True), PositionInterpolation(factor=2.0)),
+    (Rotary(base=2000.0),),
+]
+
+
+@pytest.fixture
+def ours():
+    return load_checkpoint(str(TINY)).model
+
+
+@pytest.fixture
+def theirs():
+    transformers = pytest.importorskip("transformers")
+    return transformers.AutoModelForCausalLM.from_pretrained(TINY).eval()
+
+
+def tokens(batch=2, length=23, seed=0):
+    return torch.randint(37, (batch, length), generator=torch.Generator().manual_seed(seed))
+
+
+@torch.no_grad()
+def logits(model, given, **more):
+    out = model(given, **more)
+    return out if isinstance(out, torch.Tensor) else out.logits
+
+
+def written(model, given, count, mask=None):
+    """What their `generate` appends; without a mask it would take every 0 for padding."""
+    mask = torch.ones_like(given) if mask is None else mask
+    options = {"do_sample": False, "eos_token_id": None, "pad_token_id": 0}
+    return model.generate(given, attention_mask=mask, max_new_tokens=count, **options)[:, given.shape[1] :]
+
+
+class TestOurs:
+    def test_the_weights_are_shared_and_the_first_model_stays(self, ours):
+        before = logits(ours, tokens())
+        other = extend(ours, ReRoPE(window=5))
+        assert all(a is b for a, b in zip(ours.parameters(), other.parameters(), strict=True))
+        assert torch.equal(logits(ours, tokens()), before)
+        assert not torch.allclose(logits(other, tokens()), before, atol=1e-3)
+
+    def test_inside_its_window_rerope_changes_nothing(self, ours):
+        near = tokens(length=5)
+        assert torch.allclose(logits(extend(ours, ReRoPE(window=5)), near), logits(ours, near), atol=1e-5)
+
+    @pytest.mark.parametrize("changes", METHODS, ids=repr)
+    def test_cached_reading_is_reading(self, ours, changes):
+        model = extend(ours, *changes)
+        given = tokens()
+        whole = logits(model, given)
+        state, parts = model.start(2, 23), []
+        with torch.no_grad():
+            for at in (slice(0, 11), slice(11, 12), slice(12, 23)):
+                some, state = model.prefill(given[:, at], torch.arange(23)[None, at], state)
+                parts.append(some)
+        assert torch.allclose(torch.cat(parts, dim=1), whole, atol=1e-4)
+
+
+class TestTheirs:
+    @pytest.mark.parametrize("changes", METHODS, ids=repr)
+    def test_both_models_give_the_same(self, ours, theirs, changes):
+        expected = logits(extend(ours, *changes), tokens())
+        assert torch.allclose(logits(extend(theirs, *changes), tokens()), expected, atol=1e-4)
+
+    @pytest.mark.parametrize("changes", METHODS, ids=repr)
+    def test_generation_over_their_cache(self, ours, theirs, changes):
+        extend(theirs, *changes)
+        told = written(theirs, tokens(), 9)
+        assert torch.equal(told, generate(extend(ours, *changes), tokens(), 9))
+
+    @pytest.mark.parametrize("changes", METHODS, ids=repr)
+    def test_a_batch_padded_on_the_left(self, theirs, changes):
+        extend(theirs, *changes)
+        alone = tokens(batch=1, length=14, seed=3)
+        padded = torch.cat([torch.zeros(1, 6, dtype=torch.int64), alone], dim=1)
+        batch = torch.cat([padded, tokens(batch=1, length=20)])
+        mask = torch.ones_like(batch)
+        mask[0, :6] = 0
+        assert torch.equal(written(theirs, batch, 7, mask)[:1], written(theirs, alone, 7))
+
+    @pytest.mark.parametrize("changes", METHODS, ids=repr)
+    def test_restored_it_is_what_it_was(self, theirs, changes):
+        before = logits(theirs, tokens())
+        extend(theirs, *changes)
+        assert not torch.allclose(logits(theirs, tokens()), before, atol=1e-4)
+        assert torch.equal(logits(restore(theirs), tokens()), before)
+        with pytest.raises(InputError, match="is not extended: nothing to restore"):
+            restore(theirs)
+
+    def test_a_second_method_takes_the_place_of_the_first(self, ours, theirs):
+        extend(theirs, ReRoPE(window=5))
+        extend(theirs, NTKAware(factor=2.0))
+        expected = logits(extend(ours, NTKAware(factor=2.0)), tokens())
+        assert torch.allclose(logits(theirs, tokens()), expected, atol=1e-4)
+
+    def test_another_attention_on_raw_keys_is_refused(self, theirs):
+        extend(theirs, ReRoPE(window=5))
+        theirs.set_attn_implementation("sdpa")
+        with pytest.raises(InputError, match=r"set to 'sdpa', which would read keys without their rotation"):
+            logits(theirs, tokens())
+
+    def test_gradients_reach_the_weights(self, theirs):
+        extend(theirs, ReRoPE(window=5))
+        theirs(tokens()).logits.square().mean().backward()
+        assert all(torch.isfinite(weight.grad).all() for weight in theirs.parameters())
+
+
+def test_what_is_no_method_or_no_model(ours):
+    with pytest.raises(InputError, match="no method is given"):
+        extend(ours)
+    with pytest.raises(InputError, match="NTKAware is the second scaling"):
+        extend(ours, PositionInterpolation(factor=2.0), NTKAware(factor=2.0))
+    with pytest.raises(InputError, match="'rerope' is no method of extension"):
+        extend(ours, "rerope")
+    with pytest.raises(InputError, match="Linear cannot be extended"):
+        extend(torch.nn.Linear(2, 2), ReRoPE(window=5))
+    blind: DecoderLM = ours.config.with_mixer(position=NoPosition()).build()
+    with pytest.raises(InputError, match="has no rotary positions"):
+        extend(blind, ReRoPE(window=5))

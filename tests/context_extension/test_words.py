@@ -1,0 +1,52 @@
+import pytest
+
+from paribus.attention.scales.log_length import LogLength
+from paribus.context_extension.words import kebab, known, method
+from paribus.core.errors import InputError
+from paribus.positions.maps.rerope import ReRoPE
+from paribus.positions.scaling.ntk_aware import NTKAware
+from paribus.positions.scaling.position_interpolation import PositionInterpolation
+
+NUMBERS = {"factor": 4.0, "window": 16, "train_length": 64}
+
+
+def test_words_are_the_names_of_the_classes():
+    assert [
+        kebab(name) for name in ("NTKAware", "ReRoPE", "LeakyReRoPE", "YaRN", "Llama3", "LongRoPE", "LogLength")
+    ] == [
+        "ntk-aware",
+        "rerope",
+        "leaky-rerope",
+        "yarn",
+        "llama3",
+        "longrope",
+        "log-length",
+    ]
+    assert {"ntk-aware", "rerope", "yarn", "log-length", "position-interpolation"} <= known().keys()
+
+
+def test_numbers_go_where_they_are_named():
+    assert method("rerope", NUMBERS) == [ReRoPE(window=16)]
+    assert method("pi", NUMBERS) == [PositionInterpolation(factor=4.0)]
+    assert method("ntk-aware + log-length", {**NUMBERS, "base": 64.0, "at_least_one": True}) == [
+        NTKAware(factor=4.0),
+        LogLength(base=64.0, at_least_one=True),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("rope", r"no method 'rope'; did you mean"),
+        ("longrope", "longrope needs factors: give --set factors=NUMBER"),
+        ("rerope+", "no method ''"),
+    ],
+)
+def test_words_that_are_no_method(words, told):
+    with pytest.raises(InputError, match=told):
+        method(words, NUMBERS)
+
+
+def test_numbers_that_a_method_refuses():
+    with pytest.raises(InputError, match=r"ntk-aware: factor = 0\.5"):
+        method("ntk-aware", {"factor": 0.5})

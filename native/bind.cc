@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "decode.hh"
+#include "lattice.hh"
 #include "model.hh"
 #include "parallel.hh"
 #include "piece_counter.hh"
@@ -163,6 +164,44 @@ class Core {
             ids.push_back(model_->byte_codes()[text.data[i]] & kIdMask);
         }
         return nb::make_tuple(array(ends.data(), ends.size()), array(ids.data(), ids.size()));
+    }
+
+    nb::tuple nbest(nb::bytes document, size_t n) const {
+        const Text text = text_of(document);
+        std::vector<Lattice::Path> paths;
+        run(text.size, [&] { paths = Lattice(*model_, text.data, text.size).nbest(n); });
+        std::vector<double> scores;
+        nb::list ids;
+        for (const Lattice::Path& path : paths) {
+            scores.push_back(path.score);
+            ids.append(array(path.ids.data(), path.ids.size()));
+        }
+        return nb::make_tuple(array(scores.data(), scores.size()), ids);
+    }
+
+    // (starts, ends, ids, probabilities)
+    nb::tuple marginals(nb::bytes document, double alpha) const {
+        const Text text = text_of(document);
+        std::vector<Lattice::Marginal> found;
+        run(text.size, [&] { found = Lattice(*model_, text.data, text.size).marginals(alpha); });
+        std::vector<uint64_t> starts, ends;
+        std::vector<uint32_t> ids;
+        std::vector<double> probabilities;
+        for (const Lattice::Marginal& one : found) {
+            starts.push_back(one.start);
+            ends.push_back(one.end);
+            ids.push_back(one.id);
+            probabilities.push_back(one.probability);
+        }
+        return nb::make_tuple(array(starts.data(), starts.size()), array(ends.data(), ends.size()),
+                              array(ids.data(), ids.size()), array(probabilities.data(), probabilities.size()));
+    }
+
+    double entropy(nb::bytes document, double alpha) const {
+        const Text text = text_of(document);
+        double nats = 0;
+        run(text.size, [&] { nats = Lattice(*model_, text.data, text.size).entropy(alpha); });
+        return nats;
     }
 
   private:
@@ -359,6 +398,7 @@ nb::dict describe_run(const std::string& path) {
 }  // namespace
 
 NB_MODULE(_native, module) {
+    nb::set_leak_warnings(false);  // models kept for the life of the process are meant
     module.doc() = "BytePiece's C++ core: see paribus.tokenizer for the public names.";
     nb::exception<FormatError>(module, "FormatError", PyExc_ValueError);
 
@@ -393,6 +433,9 @@ NB_MODULE(_native, module) {
         .def("sample_batch", &Core::sample_batch, nb::arg("documents"), nb::arg("alpha"), nb::arg("seed"),
              nb::arg("first_document"), nb::arg("threads"))
         .def("decode", &Core::decode, nb::arg("tokens"))
+        .def("nbest", &Core::nbest, nb::arg("data"), nb::arg("n"))
+        .def("marginals", &Core::marginals, nb::arg("data"), nb::arg("alpha"))
+        .def("entropy", &Core::entropy, nb::arg("data"), nb::arg("alpha"))
         .def("matches", &Core::matches, nb::arg("data"));
 
     nb::register_exception_translator([](const std::exception_ptr& pointer, void*) {

@@ -247,3 +247,27 @@ def test_save_load_and_pickle(mixed: Tokenizer, tmp_path: Path) -> None:
 def test_the_tokenizer_loads_no_torch() -> None:
     code = "import sys, paribus.tokenizer.bytepiece; from paribus import Tokenizer; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.one_of(st.binary(max_size=40), st.text("ab \n的the of", max_size=30).map(str.encode)),
+    st.integers(1, 7),
+    st.sampled_from([0.0, 0.3, 1.0, 4.0]),
+)
+def test_the_native_lattice_is_the_twins(mixed: Tokenizer, data: bytes, n: int, alpha: float) -> None:
+    twin = mixed.lattice(data)
+    assert [(score, ids.tolist()) for score, ids in mixed.nbest(data, n)] == twin.nbest(n)
+    found, expected = mixed.marginals(data, alpha), twin.marginals(alpha)
+    assert [one[:3] for one in found] == [one[:3] for one in expected]
+    assert [one.probability for one in found] == pytest.approx([one.probability for one in expected], abs=1e-12)
+    assert mixed.entropy(data, alpha) == pytest.approx(twin.entropy(alpha), abs=1e-9)
+
+
+def test_the_lattice_of_ties(small: Tokenizer) -> None:
+    text = b"aaaaaaa\n\naaa" * 3
+    assert [ids.tolist() for _, ids in small.nbest(text, 40)] == [ids for _, ids in small.lattice(text).nbest(40)]
+    assert small.nbest(text, 1)[0][1].tolist() == small.encode(text).tolist()
+    assert small.nbest(b"", 3)[0][1].tolist() == []
+    assert small.entropy(b"") == 0
+    assert small.marginals("") == []

@@ -1,4 +1,4 @@
-"""All segmentations of a text at once: the n best, the probability of each piece, the entropy.
+"""All segmentations of a text at once, in plain Python: the specification of the native core.
 
 A segmentation has the weight prod p(piece)^alpha; Z sums the weights. Everything is linear in the length of the text
 and in natural logarithms; the chunks of a text are independent.

@@ -147,15 +147,22 @@ class Tokenizer:
         """(ln p, ids) of the n most probable segmentations, the best first."""
         if n < 1:
             raise ConfigError(f"n = {n}: expected at least 1")
-        return [(score, np.array(ids, dtype=np.uint32)) for score, ids in self._lattice(text).nbest(n)]
+        scores, ids = self._model.nbest(self._bytes(text), n)
+        return list(zip(scores.tolist(), ids))
 
     def marginals(self, text: bytes | str, alpha: float = 1.0) -> list[Marginal]:
         """The probability of each piece at each place, when segmentations are drawn as by `sample`."""
-        return self._lattice(text).marginals(_alpha(alpha))
+        return list(map(Marginal._make, zip(*(each.tolist() for each in self.marginal_arrays(text, alpha)))))
+
+    def marginal_arrays(
+        self, text: bytes | str, alpha: float = 1.0
+    ) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.uint64], Ids, npt.NDArray[np.float64]]:
+        """`marginals` as arrays (starts, ends, ids, probabilities), by end and from the longest piece."""
+        return self._model.marginals(self._bytes(text), _alpha(alpha))
 
     def entropy(self, text: bytes | str, alpha: float = 1.0) -> float:
         """Entropy of the segmentations that `sample` draws, in nats."""
-        return self._lattice(text).entropy(_alpha(alpha))
+        return self._model.entropy(self._bytes(text), _alpha(alpha))
 
     def with_specials(self, names: Iterable[str]) -> "Tokenizer":
         """The same tokenizer with more special tokens, whose ids follow the last one."""
@@ -198,7 +205,8 @@ class Tokenizer:
             parts.append(np.array([ids[part]], dtype=np.uint32) if i % 2 else self.encode(part))
         return np.concatenate(parts)
 
-    def _lattice(self, text: bytes | str) -> Lattice:
+    def lattice(self, text: bytes | str) -> Lattice:
+        """The plain-Python twin of nbest, marginals and entropy, over this vocabulary."""
         data = self._bytes(text)
         return Lattice.of(data, *self._model.matches(data), self.pieces, self._model.scores())
 

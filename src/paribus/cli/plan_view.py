@@ -100,11 +100,13 @@ def plan_table(console: Console, plan: Plan, cost: Estimate, jobs: int, folder: 
             if plan.searched
             else f"{rates}, not searched here"
         )
-        console.print(f"matched in: {plan.task.match}   recipe: {plan.task.recipe.describe()}")
+        console.print(f"matched in: {plan.task.match}   recipe: {plan.recipe(plan.steps).describe()}")
         console.print(
             f"{plan.steps} steps of {plan.tokens_per_step} {plan.counted}, {len(plan.profile.seeds)} seeds; "
             f"rates {searched}"
         )
+        if plan.profile.trend is not None:
+            console.print(f"trend: read after {', '.join(f'{n:,}' for n in plan.budgets)} steps, each with its decay")
         twin = f"twin of {plan.control.name!r}" if plan.control else "not needed: all comparisons read the same weights"
         console.print(f"noise floor (A/A): {twin}")
     time_told = "-" if cost.seconds is None else f"about {clock(cost.seconds)} with {jobs} workers"

@@ -14,6 +14,7 @@ import torch
 from paribus.core.config import digest, revisions, to_dict
 from paribus.lab.code import foreign_code
 from paribus.losses.output.base import OutputLoss
+from paribus.training.recipe import Recipe
 
 # Raised when the loop, the evaluation, the models or attention engine change numbers (tests/test_revisions.py).
 ENGINE_REVISION = 3
@@ -41,7 +42,7 @@ class Cell:
 
     kind: Kind
     arm: str
-    phase: str  # "tune", "verdict" or "aa"; not part of the digest
+    phase: str  # "tune", "verdict", "trend" or "aa"; not part of the digest
     config: Any
     task: dict[str, Any]  # what the numbers depend on besides the config, in JSON form
     revisions: dict[str, int | str]
@@ -52,11 +53,26 @@ class Cell:
     perturbed: bool = False  # the A/A arm: weights times 1 + 1e-6 noise
     weights: "Cell | None" = None  # whose trained weights are read or trained further
     loss: OutputLoss | None = None  # what a training lowers; in the digest through `task`
+    recipe: Recipe | None = None  # of a training; in the digest through `task`
+    # A piece of a longer run, see lab/trend.py; both in the digest through `task`.
+    goes_on: bool = False  # takes up the whole state of `weights`: its optimizer and its steps, which count as done
+    keeps_state: bool = False  # leaves its whole state in place of its weights
     cost: float = 0.0  # FLOPs, for progress; not part of the digest
 
     @cached_property
     def digest(self) -> str:
         return digest(self.described())[:32]
+
+    @property
+    def first(self) -> int:
+        """Steps that were done before this training: those of the run that it is a piece of."""
+        return (self.weights.steps or 0) if self.goes_on and self.weights is not None else 0
+
+    @property
+    def pieces(self) -> "list[Cell]":
+        """The cells that together are this training, from the first step on."""
+        before = self.weights.pieces if self.goes_on and self.weights is not None else []
+        return [*before, self]
 
     def described(self) -> dict[str, Any]:
         """The JSON form that is hashed."""

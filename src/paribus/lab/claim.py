@@ -13,6 +13,7 @@ from paribus.core.errors import ConfigError, nearest
 from paribus.data.source import Source
 from paribus.evaluation.base import Metric
 from paribus.lab.predictions import Prediction
+from paribus.lab.trend import Trend
 from paribus.losses.output.base import OutputLoss
 from paribus.training.budget import Contract
 from paribus.training.recipe import Recipe
@@ -107,6 +108,7 @@ class Profile(Part):
     margins: dict[str, float] = field(default_factory=dict)  # prediction id -> margin at this size
     # prediction id -> standard deviation of the paired difference, as far as it is known before the run
     expected_sd: dict[str, float] = field(default_factory=dict)
+    trend: Trend | None = None  # smaller budgets on the way, and a schedule that allows them
     device: Literal["cpu", "cuda"] = "cpu"
     note: str = ""  # where the rate or the expected sd come from
 
@@ -183,6 +185,13 @@ class Claim:
                 require(
                     profile.budget is not None and len(profile.learning_rates) > 0,
                     f"profile {name!r} of a trained claim needs a budget and at least one learning rate",
+                )
+            if profile.trend is not None:
+                further = [arm.name for arm in self.arms if arm.starts_from is not None]
+                require(
+                    isinstance(self.task, Trained) and not further,
+                    f"profile {name!r} has a trend, which needs arms that are all trained from scratch"
+                    + (f": {', '.join(further)} start from others' weights" if further else "; this task trains none"),
                 )
 
     def arm(self, name: str) -> Arm:

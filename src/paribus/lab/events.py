@@ -10,10 +10,10 @@ from paribus.training.loop import Journal
 
 
 class EventFile(Journal):
-    """Appends to a file; `tell` also hears every event, for progress."""
+    """Appends to a file; `tell` also hears every event, for progress. first: the step of the file's first line."""
 
-    def __init__(self, path: Path, tell: Any) -> None:
-        self.path, self.tell = path, tell
+    def __init__(self, path: Path, tell: Any, first: int = 0) -> None:
+        self.path, self.tell, self.first = path, tell, first
         self.file: TextIO | None = None
 
     def event(self, event: dict[str, Any]) -> None:
@@ -23,10 +23,11 @@ class EventFile(Journal):
 
     def rewind(self, step: int) -> None:
         self.close()
-        lines = read_lines(self.path)[:step]
-        if len(lines) < step:
+        wanted = step - self.first
+        lines = read_lines(self.path)[:wanted]
+        if len(lines) < wanted:
             raise RunFolderError(
-                f"{self.path} has {len(lines)} events where the checkpoint beside it has {step} steps: delete "
+                f"{self.path} has {len(lines)} events where the checkpoint beside it has {wanted} steps: delete "
                 f"{self.path.parent} and run the same command again, only that is redone"
             )
         self.path.parent.mkdir(parents=True, exist_ok=True)

@@ -99,13 +99,23 @@ class RunOnDisk:
         return self._arms.get(canonical_json(described.get("config")), "")
 
     def phase_of(self, described: Mapping[str, Any]) -> str:
-        """ "tune", "verdict" or "aa", which are no part of a cell's description: the seeds tell, and the weights."""
+        """ "tune", "verdict", "trend" or "aa": no part of a cell's description, but seeds, weights and steps tell."""
         weights = described.get("weights")
         if described.get("kind") == "read" and weights is not None:
             described = CellOnDisk(self.path / CELLS / weights).described or described
         if described.get("perturbed"):
             return "aa"
-        return "tune" if described.get("replicate") in self.plan["settings"].get("tuning_seeds", []) else "verdict"
+        settings = self.plan["settings"]
+        if described.get("replicate") in settings.get("tuning_seeds", []):
+            return "tune"
+        if settings.get("trend"):
+            task = self.plan["task"]
+            whole = settings["budget"]["tokens"] / (
+                task["recipe"]["batch"] * (task.get("span") or task["train_length"])
+            )
+            if (described.get("steps") or 0) < round(whole):
+                return "trend"
+        return "verdict"
 
     def last_touched(self) -> float:
         """When something was last written in it, in seconds since 1970."""

@@ -24,6 +24,7 @@ from paribus.models.any_module import AnyModule, sees_ahead
 from paribus.theory.flops import TRAINING_FACTOR
 from paribus.training.budget import Sized, match, size, width
 from paribus.training.price import built, flops
+from paribus.training.recipe import Recipe
 
 SMOKE = "smoke"
 
@@ -75,6 +76,17 @@ class Plan:
         return max(1, round(self.steps * self.profile.tuning_fraction))
 
     @property
+    def budgets(self) -> tuple[int, ...]:
+        """The steps of every budget that is read: those of the trend, then the whole."""
+        trend = self.profile.trend
+        return (self.steps,) if trend is None else trend.points(self.steps)
+
+    def recipe(self, steps: int) -> Recipe:
+        """The recipe of a training of so many steps."""
+        recipe, trend = self.trained.recipe, self.profile.trend
+        return recipe if trend is None else replace(recipe, schedule=trend.branch(self.steps, steps))
+
+    @property
     def searched(self) -> bool:
         return len(self.profile.learning_rates) > 1
 
@@ -109,7 +121,9 @@ class Plan:
             "version": claim.version,
             "statement": claim.statement,
             "profile": self.profile_name,
-            "settings": to_dict(self.profile),
+            "settings": {
+                name: value for name, value in to_dict(self.profile).items() if (name, value) != ("trend", None)
+            },
             "arms": [
                 {
                     "name": arm.name,
@@ -163,7 +177,14 @@ class Plan:
         if isinstance(self.claim.task, Measured):
             return [self._measure(arm, seed) for seed in self.profile.seeds for arm in self.claim.arms]
         cells = [self._read(arm, seed, rates, "verdict") for seed in self.profile.seeds for arm in self.claim.arms]
-        return cells + self.noise_cells(rates)
+        return cells + self.noise_cells(rates) + [cell for _, some in self.trend_cells(rates) for cell in some]
+
+    def trend_cells(self, rates: Mapping[str, float]) -> list[tuple[int, list[Cell]]]:
+        """The readings at every budget below the whole: (steps, one cell an arm and seed)."""
+        return [
+            (n, [self._read(arm, seed, rates, "trend", n) for seed in self.profile.seeds for arm in self.claim.arms])
+            for n in self.budgets[:-1]
+        ]
 
     def noise_cells(self, rates: Mapping[str, float]) -> list[Cell]:
         """The A/A twin of the control, read like the control; empty where it is not needed."""
@@ -172,13 +193,33 @@ class Plan:
         return [self._read(self.control, seed, rates, "aa") for seed in self.profile.seeds]
 
     def _train(self, arm: Arm, phase: str, rate: float, seed: int, steps: int, rates: Mapping[str, float]) -> Cell:
-        task = self.trained
-        start = None
+        trend = self.profile.trend
+        start, first = None, 0
+        if trend is not None and phase != "tune":
+            for snapshot in [trend.hold(n) for n in self.budgets if n <= steps]:
+                trunk = replace(self.trained.recipe, schedule=trend.trunk(self.steps))
+                start = self._piece(arm, phase, rate, seed, snapshot, trunk, start, first, keeps_state=True)
+                first = snapshot
         if arm.starts_from is not None:
             base = self.claim.arm(arm.starts_from)
             # Even for the A/A twin the start is the arm's own: one perturbation, where this training begins.
             start = self._train(base, "verdict" if phase == "aa" else phase, rates[base.name], seed, self.steps, rates)
-        config = self.sized[arm.name].config
+        return self._piece(arm, phase, rate, seed, steps, self.recipe(steps), start, first)
+
+    def _piece(
+        self,
+        arm: Arm,
+        phase: str,
+        rate: float,
+        seed: int,
+        steps: int,
+        recipe: Recipe,
+        start: Cell | None,
+        first: int,
+        keeps_state: bool = False,
+    ) -> Cell:
+        """A training up to `steps`, the first `first` of them done by `start`."""
+        task, config = self.trained, self.sized[arm.name].config
         return Cell(
             kind="train",
             arm=arm.name,
@@ -189,10 +230,12 @@ class Plan:
                 "manifest": self.manifest.get("digest", ""),
                 "train_length": task.train_length,
                 **({} if task.span is None else {"span": task.span}),
-                "recipe": to_dict(task.recipe),
+                "recipe": to_dict(recipe),
                 **_named(arm),
+                **({"goes_on": True} if first else {}),
+                **({"keeps_state": True} if keeps_state else {}),
             },
-            revisions=revisions_of(config, self.claim.data_of(arm), task.recipe, arm.loss),
+            revisions=revisions_of(config, self.claim.data_of(arm), recipe, arm.loss),
             replicate=seed,
             environment=self.environment,
             learning_rate=rate,
@@ -200,10 +243,13 @@ class Plan:
             perturbed=phase == "aa",
             weights=start,
             loss=arm.loss,
-            cost=self.training_flops(arm) * steps * task.recipe.batch * self.length_of(arm),
+            recipe=recipe,
+            goes_on=first > 0,
+            keeps_state=keeps_state,
+            cost=self.training_flops(arm) * (steps - first) * recipe.batch * self.length_of(arm),
         )
 
-    def _read(self, arm: Arm, seed: int, rates: Mapping[str, float], phase: str) -> Cell:
+    def _read(self, arm: Arm, seed: int, rates: Mapping[str, float], phase: str, steps: int | None = None) -> Cell:
         task = self.trained
         owner = self.claim.arm(self.claim.weights_of(arm))
         config = self.sized[arm.name].config
@@ -221,7 +267,7 @@ class Plan:
             revisions=revisions_of(config, self.claim.data_of(arm), task.metric),
             replicate=seed,
             environment=self.environment,
-            weights=self._train(owner, phase, rates[owner.name], seed, self.steps, rates),
+            weights=self._train(owner, phase, rates[owner.name], seed, steps or self.steps, rates),
             cost=flops(config, task.metric.longest) / task.metric.longest * task.metric.tokens_read(),
         )
 

@@ -5,11 +5,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from paribus.lab.along import Point, points
 from paribus.lab.cell import Cell
 from paribus.lab.claim import Trained
 from paribus.lab.plan import Plan
 from paribus.lab.statistics import Paired
-from paribus.lab.verdict import Results, Verdict
+from paribus.lab.verdict import Measure, Results, Verdict
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,40 @@ class Record:
     verdict: Verdict
     measured: Mapping[str, Any]  # time, cost, machine: all that is not bit-reproducible
     twins: Mapping[int, Computed] = field(default_factory=dict)  # seed -> metrics of the control's A/A twin
+    # steps -> (arm, seed) -> metrics, at the budgets below the whole; see lab/trend.py
+    trend: Mapping[int, Mapping[tuple[str, int], Computed]] = field(default_factory=dict)
+
+    def points(self) -> list[Point]:
+        """The trend, the whole budget last; empty where the profile has none."""
+        plan = self.plan
+        if not self.trend or not isinstance(plan.task, Trained):
+            return []
+        metric = plan.task.metric
+        measures = {name: Measure(metric.unit(name), metric.lower_is_better(name)) for name in metric.names()}
+        found: dict[int, Results] = {plan.steps: self.results}
+        for n, cells in self.trend.items():
+            seeds = plan.profile.seeds
+            found[n] = {
+                arm.name: {seed: cells[arm.name, seed].result["metrics"] for seed in seeds} for arm in plan.claim.arms
+            }
+        return points(plan.predictions, measures, found, plan.tokens_per_step)
+
+    def _trend_json(self) -> dict[str, Any]:
+        if not self.trend:
+            return {}
+        cells = [
+            {
+                "arm": arm,
+                "steps": n,
+                "replicate": seed,
+                "digest": computed.cell.digest,
+                "status": computed.result["status"],
+                "metrics": computed.result["metrics"],
+            }
+            for n, some in self.trend.items()
+            for (arm, seed), computed in some.items()
+        ]
+        return {"trend": {"points": [point.entry() for point in self.points()], "cells": cells}}
 
     def verdict_json(self) -> dict[str, Any]:
         """The contents of verdict.json, schema paribus.verdict/1."""
@@ -90,5 +125,6 @@ class Record:
                 }
                 for computed in (*self.trained.values(), *self.read.values(), *self.twins.values())
             ],
+            **self._trend_json(),
             "measured": dict(self.measured),
         }

@@ -52,13 +52,16 @@ class Run:
         cells = plan.verdict_cells(rates)
         results = self._compute("verdict", cells, rates)
         computed = [Computed(cell, results[cell.digest]) for cell in with_dependencies(cells)]
-        trained = {
-            (c.cell.arm, c.cell.replicate): c for c in computed if c.cell.kind == "train" and c.cell.phase != "aa"
-        }
+        pieces = [c for c in computed if c.cell.kind == "train"]
         own = [Computed(cell, results[cell.digest]) for cell in cells]
         read = {(c.cell.arm, c.cell.replicate): c for c in own if c.cell.phase == "verdict"}
         twins = {c.cell.replicate: c for c in own if c.cell.phase == "aa"}
-        check_equal_things(plan, trained, {c.cell.replicate: c for c in computed if _is_twin_training(c.cell)})
+        # What is read at the whole budget: of a run in pieces, the last.
+        whole = {c.cell.weights.digest for c in own if c.cell.weights and c.cell.phase != "trend"}
+        last = [c for c in pieces if c.cell.digest in whole]
+        trained = {(c.cell.arm, c.cell.replicate): c for c in last if c.cell.phase != "aa"}
+        check_equal_things(plan, trained, {c.cell.replicate: c for c in last if _is_twin_training(c.cell)})
+        check_equal_pieces(c for c in pieces if c.cell.digest not in whole)
         by_arm = {
             arm.name: {seed: dict(read[arm.name, seed].result["metrics"]) for seed in plan.profile.seeds}
             for arm in plan.claim.arms
@@ -79,6 +82,10 @@ class Run:
             verdict=verdict,
             measured=self._measured(began),
             twins=twins,
+            trend={
+                n: {(cell.arm, cell.replicate): Computed(cell, results[cell.digest]) for cell in some}
+                for n, some in ([] if isinstance(plan.task, Measured) else plan.trend_cells(rates))
+            },
         )
 
     def _search(self, arms: Sequence[str], rates: dict[str, float]) -> list[Tried]:
@@ -237,6 +244,21 @@ def check_equal_things(plan: Plan, trained: Mapping[tuple[str, int], Computed], 
                         f"seed {seed}: arm {run.cell.arm!r} starts with other numbers in {name!r} than another arm: "
                         "parameters of equal name, shape and law must be drawn by (seed, name)"
                     )
+
+
+def check_equal_pieces(pieces: Iterable[Computed]) -> None:
+    """Equal data order in every other piece of the runs of one seed: see lab/trend.py."""
+    orders: dict[tuple[int, int, int | None], str] = {}
+    for piece in pieces:
+        cell = piece.cell
+        if piece.result["status"] == "finished":
+            order = orders.setdefault((cell.replicate, cell.first, cell.steps), piece.result["order"])
+            if order != piece.result["order"]:
+                raise CellFailed(
+                    f"seed {cell.replicate}: arm {cell.arm!r} did not read the bytes of the other arms in their order "
+                    f"between the steps {cell.first} and {cell.steps}. Delete the run folder and run again; if it "
+                    "stays so, it is a bug"
+                )
 
 
 def machine() -> dict[str, Any]:

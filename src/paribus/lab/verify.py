@@ -11,6 +11,7 @@ from typing import Any
 from paribus.core.config import digest, from_dict
 from paribus.core.errors import ConfigError, RunFolderError
 from paribus.evaluation.base import Metric
+from paribus.lab.along import points
 from paribus.lab.folder import CELLS, PLAN, RESULT, read_json
 from paribus.lab.plan import SMOKE
 from paribus.lab.predictions import Prediction
@@ -39,7 +40,26 @@ def verify(path: Path) -> list[str]:
             continue
         side = twins if cell["phase"] == "aa" else results
         side.setdefault(cell["arm"], {})[cell["replicate"]] = cell["metrics"]
-    return problems + _rejudged(kept, plan, results, twins)
+    problems += [told for cell in kept.get("trend", {}).get("cells", []) for told in _of_trend(folder, cell)]
+    return problems + _rejudged(kept, plan, results, twins) + _redrawn(kept, plan, results)
+
+
+def _of_trend(folder: Path, cell: Mapping[str, Any]) -> list[str]:
+    return _disagreements(folder / CELLS / cell["digest"], cell)
+
+
+def _redrawn(kept: Mapping[str, Any], plan: Mapping[str, Any], whole: Mapping[str, Any]) -> list[str]:
+    """Where the points of a trend do not follow from its cells."""
+    if "trend" not in kept:
+        return []
+    listed = kept["trend"]["points"]
+    results: dict[int, Any] = {listed[-1]["steps"]: whole}
+    for cell in kept["trend"]["cells"]:
+        results.setdefault(cell["steps"], {}).setdefault(cell["arm"], {})[cell["replicate"]] = cell["metrics"]
+    predictions = [from_dict(Prediction, one) for one in plan["predicts"]]
+    per_step = listed[-1]["tokens"] // listed[-1]["steps"]
+    ours = [point.entry() for point in points(predictions, measures_of(plan["task"]), results, per_step)]
+    return [] if ours == listed else ["the points of the trend cannot be recomputed from the cells"]
 
 
 def _disagreements(folder: Path, cell: Mapping[str, Any]) -> list[str]:

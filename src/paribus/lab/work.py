@@ -130,25 +130,35 @@ def _train(
 ) -> dict[str, Any]:
     assert cell.steps is not None
     assert cell.learning_rate is not None
+    worst = math.log(task.data.vocab_size)
+    if cell.goes_on and cell.weights is not None and _diverged(cells / cell.weights.digest):
+        metrics = dict.fromkeys(("train_loss", "dev_loss"), worst)
+        return {"status": "diverged", "metrics": metrics, "steps": 0, "order": "", "initial": {}}
     folder, steps, device = cells / cell.digest, cell.steps, _device(cell)
     model = build(cell, device)
-    if cell.weights is not None:
-        load_weights(model, cells / cell.weights.digest / WEIGHTS)
+    before = None if cell.weights is None else cells / cell.weights.digest / WEIGHTS
+    if before is not None and not cell.goes_on:
+        load_weights(model, before)
     initial = fingerprints(model)
     if cell.perturbed:
         perturb(model, cell.replicate)
-    events = EventFile(folder / EVENTS, lambda event: tell(event["step"] + 1, steps))
+    recipe = cell.recipe or task.recipe
+    events = EventFile(
+        folder / EVENTS, lambda event: tell(event["step"] + 1 - cell.first, steps - cell.first), cell.first
+    )
     try:
         outcome = train(
             model,
-            stream.batches(seed=cell.replicate, batch=task.recipe.batch, length=task.train_length, span=task.span),
-            task.recipe,
+            stream.batches(seed=cell.replicate, batch=recipe.batch, length=task.train_length, span=task.span),
+            recipe,
             learning_rate=cell.learning_rate,
             steps=steps,
             loss=cell.loss,
             journal=events,
             progress=folder / PROGRESS,
             every_seconds=checkpoint_seconds,
+            start=before if cell.goes_on else None,
+            keep=folder / WEIGHTS if cell.keeps_state else None,
         )
         events.flush()
     finally:
@@ -156,7 +166,6 @@ def _train(
     order = hashlib.blake2b(digest_size=16)
     for event in read_events(folder / EVENTS):
         order.update(event["batch"].encode())
-    worst = math.log(task.data.vocab_size)
     asked = time.perf_counter()
     metrics = {
         "train_loss": worst if outcome.diverged else outcome.final_loss,
@@ -166,7 +175,7 @@ def _train(
     diverged = outcome.diverged or not all(map(math.isfinite, metrics.values()))
     if diverged:
         metrics = dict.fromkeys(metrics, worst)
-    else:
+    elif not cell.keeps_state:
         save_weights(model, folder / WEIGHTS)
     return {
         "status": "diverged" if diverged else "finished",
@@ -199,10 +208,14 @@ def _dev_loss(model: nn.Module, task: Trained, stream: Stream, device: torch.dev
     return total / counted
 
 
+def _diverged(trained: Path) -> bool:
+    return bool(json.loads((trained / RESULT).read_text(encoding="utf-8"))["status"] == "diverged")
+
+
 def _read(cell: Cell, task: Trained, stream: Stream, cells: Path, tell: Tell) -> dict[str, Any]:
     assert cell.weights is not None
     trained = cells / cell.weights.digest
-    if json.loads((trained / RESULT).read_text(encoding="utf-8"))["status"] == "diverged":
+    if _diverged(trained):
         metrics = {name: task.metric.worst(name, task.data) for name in task.metric.names()}
         return {"status": "diverged", "metrics": metrics}
     device = _device(cell)

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from paribus.core.config import require
 from paribus.data.source import Batches
 from paribus.losses.output.base import OutputLoss
 from paribus.models.given_input import given_input
@@ -56,6 +57,8 @@ def train(
     journal: Journal | None = None,
     progress: Path | None = None,
     every_seconds: float = 20.0,
+    start: Path | None = None,
+    keep: Path | None = None,
 ) -> Outcome:
     """Train in place for `steps` steps.
 
@@ -63,11 +66,16 @@ def train(
     The journal gets one event a step: {"step", "loss", "rate", "norm", "batch"}. With `progress`, the state is saved
     there about every `every_seconds`; an earlier one is taken up, and the journal cut back to it.
     A loss or gradient that is not finite ends the run as diverged.
+    keep: where the whole state after the last step goes; start: such a state of an earlier run, whose steps count as
+    done. A run in two pieces gives the bits of a run in one, if the schedule gives both the same rates.
     """
     device = next(model.parameters()).device
     lowered = objective(model, loss, recipe.dtype)  # before an earlier state is taken up: it may keep the start
     optimizer = recipe.optimizer.make(model)
     done = load_progress(model, optimizer, progress) if progress is not None else 0
+    if start is not None and done == 0:
+        done = load_progress(model, optimizer, start)
+        require(0 < done <= steps, f"{start} holds no state of 1 to {steps} steps to go on from: make it again")
     journal = journal or Journal()
     journal.rewind(done)
     parameters = [weight for weight in model.parameters() if weight.requires_grad]
@@ -101,6 +109,8 @@ def train(
             journal.flush()
             save_progress(model, optimizer, step + 1, progress)
             saved = time.perf_counter()
+    if keep is not None and not outcome.diverged:
+        save_progress(model, optimizer, steps, keep)
     outcome.seconds = time.perf_counter() - began
     outcome.seconds_inside = inside
     model.eval()

@@ -8,6 +8,7 @@ from paribus.data.text_source import Text
 from paribus.evaluation.last_tokens import LastTokens
 from paribus.lab.claim import Arm, Budget, Claim, Profile, Trained
 from paribus.lab.predictions import Greater, NotWorse
+from paribus.lab.trend import Trend
 from paribus.layers.activations.squared_relu import SquaredReLU
 from paribus.layers.feed_forward.plain import FeedForward
 from paribus.models.decoder import DecoderLM
@@ -66,6 +67,14 @@ claim = Claim(
                 "rerope-closes-the-gap": 0.01,
             },
             note="expected sd: guesses, from the spread of plain RoPE at length 512 in the hour run of rerope",
+        ),
+        # How the effect comes with training: too few seeds for a verdict, one rate for all arms.
+        "trend": Profile(
+            budget=Budget(tokens=1200 * 32 * TRAINED),
+            seeds=range(4),
+            learning_rates=(2e-3,),
+            trend=Trend(shares=(0.2, 0.45)),
+            note="the rate is the one found for plain in the hour run of rerope",
         ),
     },
     primary="longer",

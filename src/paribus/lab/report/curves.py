@@ -34,12 +34,15 @@ def courses(record: Record) -> list[Course]:
     found = []
     for index, arm in enumerate(record.plan.claim.arms):
         cells = [computed for (name, _), computed in record.trained.items() if name == arm.name]
-        runs = [losses(record.folder / CELLS / computed.cell.digest / EVENTS) for computed in cells]
+        runs = [
+            [loss for piece in one.cell.pieces for loss in losses(record.folder / CELLS / piece.digest / EVENTS)]
+            for one in cells
+        ]
         kept = [(computed.cell, run) for computed, run in zip(cells, runs) if run]
         if not kept:
             continue
         steps = max(cell.steps or len(run) for cell, run in kept)
-        per_step = max(cell.cost for cell, _ in kept) / steps
+        per_step = max(sum(piece.cost for piece in cell.pieces) for cell, _ in kept) / steps
         flops, points = [], []
         for start, stop in bins(max(len(run) for _, run in kept)):
             means = [math.fsum(run[start:stop]) / (stop - start) for _, run in kept if len(run) >= stop]

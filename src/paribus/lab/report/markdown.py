@@ -13,6 +13,7 @@ from paribus.lab.report.quantity import p_value
 from paribus.lab.report.sections.cost import cost_facts
 from paribus.lab.report.sections.protocol import arms, corpus_facts, protocol_facts
 from paribus.lab.report.sections.raw import sources
+from paribus.lab.report.sections.trend import how, trend_table
 
 
 def markdown(record: Record) -> str:
@@ -41,6 +42,11 @@ def markdown(record: Record) -> str:
         *([*rows(*arms(plan)), ""] if plan.sized else []),
         *rows(*means(record)),
         "",
+        *(
+            ["## Trend over budgets", "", safe(f"{how(record)}."), "", *rows(*trend_table(record)), ""]
+            if record.trend
+            else []
+        ),
         "## Cost",
         "",
         *_list(cost_facts(record)),

@@ -13,6 +13,7 @@ from paribus.lab.report.sections.predictions import predictions
 from paribus.lab.report.sections.protocol import protocol
 from paribus.lab.report.sections.raw import raw, references
 from paribus.lab.report.sections.training import learning_rates, training
+from paribus.lab.report.sections.trend import trends
 
 # Nothing may be loaded, whatever a claim's text tries.
 POLICY = "default-src 'none'; style-src 'unsafe-inline'"
@@ -21,7 +22,7 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 def page(record: Record) -> str:
     plan = record.plan
     opening = (title, first_picture, verdict)
-    parts = (*opening, pictures, predictions, training, learning_rates, noise, cost, protocol, raw, references)
+    parts = (*opening, pictures, predictions, trends, training, learning_rates, noise, cost, protocol, raw, references)
     body = join([part(record) for part in parts], "\n")
     head = join(
         [

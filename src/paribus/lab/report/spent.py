@@ -44,6 +44,7 @@ def phases(record: Record) -> list[Phase]:
         found += phase("searching rates", tuned)
     found += phase("training", [computed.cell for computed in record.trained.values()])
     found += phase("reading", [computed.cell for computed in record.read.values()])
+    found += phase("trend", [computed.cell for some in record.trend.values() for computed in some.values()])
     if record.noise:
         found += phase("noise floor (A/A)", plan.noise_cells(record.rates))
     return found

@@ -10,6 +10,7 @@ from paribus.lab.report import words
 from paribus.lab.report.configs import origin_of
 from paribus.lab.report.markup import Html, facts, folded, join, section, table, tag
 from paribus.lab.report.metrics import unit_of
+from paribus.lab.report.sections.trend import how
 from paribus.tokenizer.bytes import Bytes
 
 
@@ -52,7 +53,8 @@ def protocol_facts(record: Record) -> list[tuple[object, object]]:
     if isinstance(task, Trained):
         epochs, step = _epochs(plan), plan.tokens_per_step
         rows += [
-            ("recipe, for every arm", task.recipe.describe()),
+            ("recipe, for every arm", plan.recipe(plan.steps).describe()),
+            *([("trend", how(record))] if record.trend else []),
             (
                 "budget of one training",
                 f"{plan.steps:,} steps of {step:,} {plan.counted} = {plan.steps * step:,} {plan.counted}"

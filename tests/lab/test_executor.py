@@ -4,13 +4,15 @@ import json
 import os
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import psutil
 import pytest
 
 from paribus.core.errors import CellFailed, InputError
-from paribus.lab.executors.base import Finished, Progress, request
+from paribus.lab.cell import Cell, Environment
+from paribus.lab.executors.base import TRIES, Again, Finished, Patience, Progress, request
 from paribus.lab.executors.local import LocalExecutor, own_variables
 from paribus.lab.folder import CELLS, RunFolder
 from paribus.lab.load import load
@@ -41,12 +43,24 @@ def measure(config, replicate):
             raise ValueError("no such luck")
         case "fills the disk":
             open("/dev/full", "w").write("x" * 100_000)
+        case "hangs":
+            sys.stderr.write("waiting for a lock\\n")
+            subprocess.Popen(["sleep", "1000"])
+            signal.pause()
+        case "killed once" | "hangs once" if not os.path.exists(config["mark"]):
+            open(config["mark"], "w").close()
+            os.kill(os.getpid(), signal.SIGKILL if config["does"] == "killed once" else signal.SIGSTOP)
     return {"x": float(replicate)}
 
 tiny = load(%r)[1]
 claim = replace(
     tiny,
-    arms=[Arm(name, {"does": name}) for name in ("works", "killed", "exits", "raises", "fills the disk")],
+    arms=[
+        Arm(name, {"does": name, "mark": %r + name})
+        for name in (
+            "works", "killed", "exits", "raises", "fills the disk", "hangs", "killed once", "hangs once"
+        )
+    ],
     task=Measured(measure=measure, unit="draw", units={"x": "1"}),
     profiles={"laptop": Profile(seeds=(0,))},
     predicts=[replace(tiny.predicts[0], arm="works", than="killed", metric="x")],
@@ -83,7 +97,7 @@ def start(tmp_path):
 @pytest.fixture
 def trouble(laboratory, tmp_path):
     path = tmp_path / "trouble.py"
-    path.write_text(TROUBLE % str(laboratory.tiny))
+    path.write_text(TROUBLE % (str(laboratory.tiny), str(tmp_path / "mark of ")))
     (tmp_path / "run").mkdir()
     plan = laboratory.plan(load(str(path))[1])
     return path, {cell.arm: cell for cell in plan.verdict_cells({})}
@@ -129,21 +143,107 @@ def test_a_full_disk_is_said(trouble, start):
         list(start(path).run([cells["fills the disk"]], {}))
 
 
-def test_a_worker_killed_for_memory(trouble, start):
+@pytest.fixture
+def tries(monkeypatch):
+    """Fewer than users have: each costs the start of a process."""
+
+    def set_to(count):
+        monkeypatch.setattr("paribus.lab.executors.local.TRIES", count)
+
+    assert TRIES == 3
+    return set_to
+
+
+def test_a_worker_killed_for_memory(trouble, start, tries):
     path, cells = trouble
+    tries(2)
+    executor = start(path)
     with pytest.raises(
-        CellFailed, match=r"was killed while it worked on measuring arm 'killed', seed 0.*--jobs"
+        CellFailed, match=r"was killed while it worked on measuring arm 'killed', seed 0, 2 times.*--jobs"
     ) as told:
-        list(start(path).run([cells["killed"]], {}))
+        list(executor.run([cells["killed"]], {}))
     assert told.value.exit_code == 1
     assert "the same command goes on" in str(told.value)
+    assert executor.lost == {cells["killed"].digest: 2}
 
 
-def test_a_worker_that_ends_tells_its_last_words(trouble, start):
+def test_a_worker_that_ends_tells_its_last_words(trouble, start, tries):
     path, cells = trouble
+    tries(1)
     with pytest.raises(CellFailed, match=r"ended with code 3 while it worked on measuring arm 'exits'") as told:
         list(start(path).run([cells["exits"]], {}))
     assert "last words of a worker" in str(told.value)
+
+
+def test_a_worker_that_dies_or_hangs_once_is_replaced(trouble, start, tmp_path):
+    """Real processes: one kills itself, one stops for good; both cells are finished by the workers after them."""
+    path, cells = trouble
+    executor = start(path, jobs=2, timeout=3.0)
+    events = list(executor.run([cells["hangs once"], cells["killed once"], cells["works"]], {}))
+    again = {event.cell.arm: event.why for event in events if isinstance(event, Again)}
+    assert again == {"killed once": "was killed", "hangs once": "it said nothing for 3 seconds, the --timeout"}
+    done = {event.cell.arm: event.result["metrics"] for event in events if isinstance(event, Finished)}
+    assert done == {name: {"x": 0.0} for name in ("hangs once", "killed once", "works")}
+    assert len(executor.workers) == 2
+
+
+def test_a_worker_that_always_hangs(trouble, start, tries):
+    path, cells = trouble
+    tries(1)
+    with pytest.raises(
+        CellFailed,
+        match=r"(?s)was stopped while it worked on measuring arm 'hangs', seed 0, 1 times.*words:.*waiting for a lock",
+    ):
+        list(start(path, timeout=1.0).run([cells["hangs"]], {}))
+    assert not [one for one in psutil.Process().children(recursive=True) if one.name() == "sleep"]
+
+
+def test_patience():
+    cell = Cell(
+        kind="measure", arm="a", phase="verdict", config={}, task={}, revisions={}, replicate=0,
+        environment=Environment("", "cpu", 1), cost=1e12,
+    )  # fmt: skip
+    assert Patience(timeout=7.0, speed=1e9).limit(cell) == 7.0
+    assert Patience(timeout=None, speed=1e9).limit(cell) == 20 * 1000.0
+    assert Patience(timeout=None, speed=1e12).limit(cell) == Patience.LEAST
+    assert Patience(timeout=None, speed=None).limit(cell) is None
+    assert Patience(None, 1e9).spell(cell) == "it said nothing for 20000 seconds, 20 times the estimate of 1000"
+
+
+def test_a_result_written_just_before_the_end_is_taken(trouble, start, tmp_path, monkeypatch):
+    path, cells = trouble
+    executor = start(path)
+    cell = cells["killed"]
+    (tmp_path / "run" / CELLS / cell.digest).mkdir(parents=True)
+    left = {"status": "finished", "metrics": {"x": 7.0}, "measured": {}, "digest": cell.digest}
+    (tmp_path / "run" / CELLS / cell.digest / "result.json").write_text(json.dumps(left))
+    (event,) = executor.run([cell], {})
+    assert event == Finished(cell, left)
+
+
+def test_time_in_which_this_process_was_stopped_does_not_count(trouble, start, monkeypatch):
+    """Ctrl-Z of the command for longer than the patience: nobody is called silent for it."""
+    path, cells = trouble
+    executor = start(path, timeout=2.0)
+    began = time.monotonic()
+    slept = []
+
+    def clock():
+        return began + (time.perf_counter() - at) + sum(slept)
+
+    at = time.perf_counter()
+    monkeypatch.setattr("paribus.lab.executors.local.time.monotonic", clock)
+    (first,) = executor.run([cells["works"]], {})
+    ask = type(executor.workers[0]).ask
+
+    def asleep(worker, cell, rates):
+        ask(worker, cell, rates)
+        slept.append(1000.0)
+
+    monkeypatch.setattr(type(executor.workers[0]), "ask", asleep)
+    (second,) = executor.run([cells["works"]], {})
+    assert first == Finished(cells["works"], first.result)
+    assert second.cell == cells["works"]
 
 
 def test_a_claim_that_vanished(laboratory, start, tmp_path):

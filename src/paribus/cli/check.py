@@ -13,6 +13,14 @@ Out = Annotated[Path | None, typer.Option(help="Run folder; by default paribus-r
 Where = Annotated[
     str, typer.Option("--executor", metavar="WORD", help="local, slurm or ray; slurm and ray need --jobs.")
 ]
+Timeout = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SECONDS",
+        min=1,
+        help="Silence after which a worker is stopped and its cell tried again; by default 20 times its estimate.",
+    ),
+]
 OnlyPlan = Annotated[bool, typer.Option("--plan", help="Print sizes, cost and power, and spend nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, progress on stderr.")]
 
@@ -26,6 +34,7 @@ def check(
     plan: OnlyPlan = False,
     json: AsJson = False,
     executor: Where = "local",
+    timeout: Timeout = None,
 ) -> None:
     """Re-check a claim and give a verdict.
 
@@ -35,4 +44,4 @@ def check(
     """
     from paribus.cli.conduct import conduct
 
-    raise typer.Exit(conduct(claim, profile, seeds, jobs, out, plan, json, executor))
+    raise typer.Exit(conduct(claim, profile, seeds, jobs, out, plan, json, executor, timeout))

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from paribus.cli.check import AsJson, Jobs, OnlyPlan, Out, ProfileName, Seeds, Where
+from paribus.cli.check import AsJson, Jobs, OnlyPlan, Out, ProfileName, Seeds, Timeout, Where
 from paribus.core.errors import InputError
 
 File = Annotated[str, typer.Argument(metavar="FILE.py", help="A file with `claim = Claim(...)`; see `paribus new`.")]
@@ -19,10 +19,11 @@ def compare(
     plan: OnlyPlan = False,
     json: AsJson = False,
     executor: Where = "local",
+    timeout: Timeout = None,
 ) -> None:
     """Run the claim in your own file; options and exit codes are those of `paribus check`."""
     from paribus.cli.conduct import conduct
 
     if not file.endswith(".py"):
         raise InputError(f"{file!r} is no Python file: compare takes FILE.py; a claim of the library runs by `check`")
-    raise typer.Exit(conduct(file, profile, seeds, jobs, out, plan, json, executor))
+    raise typer.Exit(conduct(file, profile, seeds, jobs, out, plan, json, executor, timeout))

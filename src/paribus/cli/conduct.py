@@ -45,12 +45,13 @@ def conduct(
     only_plan: bool,
     as_json: bool,
     where: str = LOCAL,
+    timeout: float | None = None,
 ) -> int:
     """Plan and run a claim; the exit code of its verdict."""
     console = Console(stderr=as_json, highlight=False)
     # What a user's file or model prints must not mix with the JSON.
     with redirect_stdout(sys.stderr if as_json else sys.stdout):
-        code, told = _conduct(word, profile_name, seeds, jobs, out, only_plan, as_json, where, console)
+        code, told = _conduct(word, profile_name, seeds, jobs, out, only_plan, as_json, where, timeout, console)
     if as_json:
         sys.stdout.write(json_text(told))
     return code
@@ -65,6 +66,7 @@ def _conduct(
     only_plan: bool,
     as_json: bool,
     where: str,
+    timeout: float | None,
     console: Console,
 ) -> tuple[int, dict[str, Any]]:
     """The exit code, and the plan or the verdict as JSON."""
@@ -89,6 +91,8 @@ def _conduct(
         "data": None if data is None else str(data),
         "checkpoint_seconds": CHECKPOINT_SECONDS,
         "gpus": torch.cuda.device_count(),
+        "timeout": timeout,
+        "speed": cost.speed,
     }
     executor = make(jobs, settings)
     with RunFolder(folder).opened(plan_text(plan)) as run_folder:

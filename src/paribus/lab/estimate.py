@@ -30,6 +30,7 @@ class Estimate:
     seconds: float | None  # None where nothing is trained
     bytes_per_worker: int
     disk_bytes: int
+    speed: float | None = None  # FLOP/s of one worker
 
 
 def estimate(plan: Plan, jobs: int) -> Estimate:
@@ -40,14 +41,16 @@ def estimate(plan: Plan, jobs: int) -> Estimate:
     largest = max(plan.sized.values(), key=lambda sized: sized.n_parameters)
     trainings = [cell for cell in cells if cell.kind == "train"]
     steps = sum(cell.steps or 0 for cell in trainings)
+    speed = probe(plan)
     working = memory.training_bytes(largest.n_parameters, _activations(plan, largest.config))
     return Estimate(
         flops=total_cost(cells),
         cells=len(cells),
-        seconds=STARTUP_SECONDS + total_cost(cells) / probe(plan) / jobs,
+        seconds=STARTUP_SECONDS + total_cost(cells) / speed / jobs,
         bytes_per_worker=PROCESS_BYTES + working,
         # Weights, a checkpoint of three times their size while a cell trains, and about 160 bytes of events a step.
         disk_bytes=len(trainings) * 4 * largest.n_parameters + jobs * 12 * largest.n_parameters + 160 * steps,
+        speed=speed,
     )
 
 

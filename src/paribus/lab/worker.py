@@ -2,6 +2,7 @@
 
     in   {"settings": {...}}                                   once: claim, profile, seeds, threads, corpus
     in   {"cell": digest, "arm": ..., "rates": {...}, ...}     a cell
+    out  {"cell": digest, "begun": true}                       it is at work
     out  {"cell": digest, "done": k, "of": n}                  progress
     out  {"cell": digest, "result": {...}} or {"cell": digest, "error": text, "exit_code": n}
 
@@ -73,6 +74,7 @@ class Worker:
 
     def answer(self, wanted: dict[str, Any]) -> dict[str, Any]:
         digest = wanted["cell"]
+        self.say({"cell": digest, "begun": True})
         try:
             cell = find_cell(self.plan, wanted)
             cells = self.folder / "cells"

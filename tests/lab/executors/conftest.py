@@ -28,6 +28,10 @@ def measure(config, replicate):
             raise ValueError("no such luck")
         case "waits":
             signal.pause()
+        case "hangs" if marks.stat().st_size <= config["losses"]:
+            signal.pause()
+        case "hangs":
+            return {"x": float(replicate)}
     if marks.stat().st_size <= config["losses"]:
         sys.stderr.write("last words of a worker\\n")
         sys.stderr.flush()
@@ -46,12 +50,19 @@ claim = replace(
         arm("preempted", "SIGUSR2", 1),
         arm("raises", "raises"),
         arm("waits", "waits"),
+        arm("hangs once", "hangs", 1),
+        arm("hangs", "hangs", 99),
     ],
     task=Measured(measure=measure, unit="draw", units={"x": "1"}),
     profiles={"laptop": Profile(seeds=(0,))},
     predicts=[replace(tiny.predicts[0], arm="works", than="once", metric="x")],
 )
 """
+
+
+def finished(events):
+    """Those of the events that bring a result."""
+    return [event for event in events if isinstance(event, Finished)]
 
 
 @pytest.fixture
@@ -114,11 +125,11 @@ class Grid:
         self._check_bits(folder / CELLS, self.laboratory.root / "here" / CELLS)
 
     def _check_order(self):
-        finished = [event for event in self.events if isinstance(event, Finished)]
-        assert {event.cell.digest for event in finished} == {cell.digest for cell in self.cells}
-        assert len(finished) == len(self.cells)
+        results = finished(self.events)
+        assert {event.cell.digest for event in results} == {cell.digest for cell in self.cells}
+        assert len(results) == len(self.cells)
         done = set()
-        for event in finished:
+        for event in results:
             assert event.cell.weights is None or event.cell.weights.digest in done
             done.add(event.cell.digest)
 

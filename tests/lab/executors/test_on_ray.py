@@ -6,6 +6,7 @@ import psutil
 import pytest
 
 from paribus.core.errors import CellFailed, ConfigError
+from paribus.lab.executors.base import Finished
 from paribus.lab.executors.on_ray import RayCluster, ray_executor
 from paribus.lab.executors.spread import SpreadExecutor
 
@@ -34,9 +35,19 @@ def test_a_killed_worker_is_tried_again(losses, settings_of, tmp_path):
     executor = ray_executor(2, settings_of(path, tmp_path / "run"))
     events = list(executor.run([cells["once"], cells["works"]], {}))
     executor.close()
-    assert {event.cell.arm for event in events} == {"once", "works"}
+    assert {event.cell.arm for event in events if isinstance(event, Finished)} == {"once", "works"}
     assert (tmp_path / "once").stat().st_size == 2
     assert executor.lost == {cells["once"].digest: 1}
+
+
+def test_a_worker_that_hangs_is_stopped(losses, settings_of, tmp_path):
+    path, cells = losses
+    executor = ray_executor(2, settings_of(path, tmp_path / "run") | {"timeout": 3.0})
+    events = list(executor.run([cells["hangs once"], cells["works"]], {}))
+    executor.close()
+    assert {event.cell.arm for event in events if isinstance(event, Finished)} == {"hangs once", "works"}
+    assert (tmp_path / "hangs once").stat().st_size == 2
+    assert executor.lost == {cells["hangs once"].digest: 1}
 
 
 def test_a_worker_that_is_always_killed(losses, settings_of, tmp_path):

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from paribus.core.errors import CellFailed, ConfigError, MissingExtra
+from paribus.lab.executors.base import Again, Finished, Patience
 from paribus.lab.executors.slurm import JOBS, SlurmCluster, minutes, slurm_executor
 from paribus.lab.executors.spread import SpreadExecutor
 
@@ -98,12 +99,24 @@ def test_the_grid_on_submitits_local_cluster(grid):
 def test_a_killed_job_is_sent_again(on, tmp_path):
     executor, cells = on("local")
     events = list(executor.run([cells["once"], cells["preempted"]], {}))
-    assert {event.cell.arm: event.result["metrics"] for event in events} == {
+    assert {event.cell.arm: event.result["metrics"] for event in events if isinstance(event, Finished)} == {
         "once": {"x": 0.0},
         "preempted": {"x": 0.0},
     }
     assert executor.lost == {cells["once"].digest: 1}, "a job that is preempted comes back by itself"
     assert {(tmp_path / name).stat().st_size for name in ("once", "preempted")} == {2}
+
+
+@pytest.mark.slow
+def test_a_job_that_hangs_is_cancelled_and_sent_again(on, slurm, tmp_path):
+    executor, cells = on("slurm")
+    executor.patience = Patience(timeout=3.0, speed=None)
+    first, second = executor.run([cells["hangs once"]], {})
+    assert first == Again(cells["hangs once"], "it said nothing for 3 seconds, the --timeout")
+    assert second.result["metrics"] == {"x": 0.0}
+    assert (tmp_path / "hangs once").stat().st_size == 2
+    here, job = slurm
+    assert (here / "cancelled").read_text().split() == [str(job)]
 
 
 @pytest.mark.slow

@@ -3,12 +3,13 @@
 import json
 import re
 import threading
+import time
 
 import pytest
 
 from paribus.core.errors import CellFailed, InputError
 from paribus.lab import remote
-from paribus.lab.executors.base import Finished, Progress
+from paribus.lab.executors.base import Again, Finished, Progress
 from paribus.lab.executors.spread import Cluster, Lost, SpreadExecutor
 from paribus.lab.folder import CELLS, PLAN, RunFolder
 from paribus.lab.plan import plan_json
@@ -39,6 +40,9 @@ class Here(Cluster):
                 return [(ticket, Lost("the node fell silent"))]
         return [(ticket, answer_to(text))]
 
+    def cancel(self, ticket):
+        raise AssertionError("nobody was silent")
+
     def close(self):
         self.at_work = []
 
@@ -59,8 +63,9 @@ def test_a_lost_worker_is_tried_again_unless_it_had_finished(laboratory, setting
     cluster = Here(lambda wanted: seen.append(wanted) or (when if len(seen) == 1 else None))
     with RunFolder(tmp_path / "run").opened(plan_json(plan)):
         executor = SpreadExecutor(cluster, 2, settings_of(laboratory.tiny, tmp_path / "run", "smoke"))
-        (event,) = executor.run([cell], rates)
+        *again, event = executor.run([cell], rates)
     assert len(cluster.asked) == asked
+    assert again == [Again(cell, "the node fell silent")] * (asked - 1)
     assert event.cell == cell
     assert event.result["status"] == "finished"
 
@@ -75,7 +80,7 @@ def test_a_worker_that_is_always_lost(losses, settings_of, tmp_path):
         CellFailed,
         match=r"measuring arm 'always', seed 0: its worker was lost 3 times.*finished cells are kept.*fell silent",
     ):
-        told.extend(event.cell.arm for event in events)
+        told.extend(event.cell.arm for event in events if isinstance(event, Finished))
     assert [one["arm"] for one in cluster.asked].count("always") == SpreadExecutor.tries == 3
     assert told == ["works"]
     assert (tmp_path / "run" / CELLS / cells["works"].digest / "result.json").exists()
@@ -100,6 +105,58 @@ def test_the_steps_of_a_training_are_told(laboratory, settings_of, rates, tmp_pa
     first, last = executor.run([cell], rates)
     assert first == Progress(cell, 1, 5)
     assert isinstance(last, Finished)
+
+
+class Silent(Here):
+    """The first `silent` workers begin, and are not heard of again."""
+
+    def __init__(self, silent, cells, waits=0):
+        super().__init__()
+        self.silent, self.cells, self.cancelled, self.waits = silent, cells, [], waits
+
+    def ended(self):
+        time.sleep(0.02)
+        if self.waits:  # in a queue: not even begun
+            self.waits -= 1
+            return []
+        if len(self.asked) > self.silent:
+            return super().ended()
+        place = self.cells / self.asked[-1]["cell"]
+        place.mkdir(parents=True, exist_ok=True)
+        begun = place / "cell.json"
+        if not begun.exists() or begun.stat().st_size != len(self.asked):
+            begun.write_text("x" * len(self.asked))
+        return []
+
+    def cancel(self, ticket):
+        self.cancelled.append(ticket)
+        self.at_work = [one for one in self.at_work if one[0] != ticket]
+
+
+@pytest.mark.parametrize(("silent", "waits"), [(1, 0), (2, 0), (0, 40)])
+def test_a_silent_worker_is_stopped_and_its_cell_tried_again(losses, settings_of, tmp_path, silent, waits):
+    path, cells = losses
+    cluster = Silent(silent, tmp_path / "run" / CELLS, waits)
+    executor = SpreadExecutor(cluster, 2, settings_of(path, tmp_path / "run") | {"timeout": 0.4})
+    *again, event = executor.run([cells["works"]], {})
+    assert again == [Again(cells["works"], "it said nothing for 0 seconds, the --timeout")] * silent
+    assert cluster.cancelled == [1, 2][:silent]
+    assert event.result["metrics"] == {"x": 0.0}
+
+
+def test_workers_that_are_always_silent(losses, settings_of, tmp_path):
+    path, cells = losses
+    cluster = Silent(99, tmp_path / "run" / CELLS)
+    executor = SpreadExecutor(cluster, 2, settings_of(path, tmp_path / "run") | {"timeout": 0.2})
+    with pytest.raises(CellFailed, match=r"was lost 3 times.*longer --timeout.*it said nothing for 0 seconds"):
+        list(executor.run([cells["works"]], {}))
+    assert cluster.cancelled == [1, 2, 3]
+
+
+def test_without_an_estimate_patience_is_endless(losses, settings_of, tmp_path):
+    path, cells = losses
+    executor = SpreadExecutor(Here(), 1, settings_of(path, tmp_path / "run"))
+    assert executor.patience.limit(cells["works"]) is None
 
 
 def test_a_folder_that_is_not_shared(laboratory, losses, settings_of, rates, tmp_path, monkeypatch):

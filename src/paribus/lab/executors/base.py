@@ -8,10 +8,12 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, ClassVar
 
 from paribus.core.errors import CellFailed, InputError, ParibusError
 from paribus.lab.cell import Cell
+from paribus.lab.folder import RESULT, read_json, weights_removed
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,25 @@ class Finished:
     result: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Again:
+    """A cell is tried again, since its worker was lost: it died, or had to be stopped."""
+
+    cell: Cell
+    why: str
+
+
+Event = Progress | Finished | Again
+
+TRIES = 3  # of one cell, before a lost worker is an error
+
+
 class Executor(ABC):
     @abstractmethod
-    def run(self, cells: Sequence[Cell], rates: Mapping[str, float]) -> Iterator[Progress | Finished]:
+    def run(self, cells: Sequence[Cell], rates: Mapping[str, float]) -> Iterator[Event]:
         """Compute the cells; one that needs another's weights comes after it in the sequence and waits for it.
 
+        A cell whose worker is lost is tried TRIES times in all, and goes on from its last checkpoint.
         rates: the learning rates chosen so far, by arm. Raises CellFailed, or the error of the cell.
         """
 
@@ -58,6 +74,48 @@ def failure(message: Mapping[str, Any], cell: Cell | None) -> ParibusError:
     where = "" if cell is None else f"{spell(cell)}: "
     kind: type[ParibusError] = InputError if message["exit_code"] == InputError.exit_code else CellFailed
     return kind(where + message["error"])
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a worker may be silent over a cell: a training is heard at its steps, all else only at its end.
+
+    timeout: seconds that the user gave, or None for TIMES the estimate of the cell, at least LEAST seconds. speed:
+    FLOP/s of one worker, or None where nothing is known: without a timeout, patience is endless then.
+    """
+
+    timeout: float | None
+    speed: float | None
+
+    TIMES: ClassVar[int] = 20
+    LEAST: ClassVar[float] = 600.0
+
+    def limit(self, cell: Cell) -> float | None:
+        if self.timeout is not None:
+            return self.timeout
+        return None if self.speed is None else max(self.LEAST, self.TIMES * cell.cost / self.speed)
+
+    def spell(self, cell: Cell) -> str:
+        """Why a silent worker was stopped, and what can be done."""
+        limit = self.limit(cell)
+        assert limit is not None
+        if self.timeout is not None or self.speed is None:
+            return f"it said nothing for {limit:.0f} seconds, the --timeout"
+        estimate = cell.cost / self.speed
+        origin = f"{self.TIMES} times the estimate of {estimate:.0f}" if limit > self.LEAST else "the least patience"
+        return f"it said nothing for {limit:.0f} seconds, {origin}"
+
+
+def patience_of(settings: Mapping[str, Any]) -> Patience:
+    return Patience(settings.get("timeout"), settings.get("speed"))
+
+
+def left_behind(folder: Path) -> dict[str, Any] | None:
+    """The result that a worker wrote into a cell's folder before it was lost, if there is one."""
+    if not (folder / RESULT).exists() or weights_removed(folder):  # the latter is being trained anew
+        return None
+    result: dict[str, Any] = read_json(folder / RESULT, f"delete {folder} and run the same command again")
+    return result
 
 
 # glibc gives large blocks back to the system after each use and pays for them again in page faults: keeping them

@@ -1,7 +1,7 @@
 """Worker processes on this machine, one torch thread each on a CPU, one per GPU.
 
 Two one-thread processes finish more training than one two-thread process, and a worker that is killed takes nothing
-with it but its cell.
+with it: its cell goes to a new one, which goes on from the last checkpoint.
 """
 
 import contextlib
@@ -12,26 +12,52 @@ import signal
 import subprocess
 import sys
 import threading
-from collections import deque
+import time
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
+
+import psutil
 
 from paribus.core.errors import CellFailed, ConfigError
 from paribus.lab.cell import Cell
-from paribus.lab.executors.base import Executor, Finished, Progress, failure, request, spell, thread_variables
+from paribus.lab.executors.base import (
+    TRIES,
+    Again,
+    Event,
+    Executor,
+    Finished,
+    Progress,
+    failure,
+    left_behind,
+    patience_of,
+    request,
+    spell,
+    thread_variables,
+)
+from paribus.lab.folder import CELLS
+
+LOOK_EVERY = 1.0  # seconds between two looks for silent workers
+STOPPED = 10.0  # seconds without a look, after which this process itself must have been stopped
+START = 300.0  # seconds that a new worker may take to load what it needs
 
 
 class LocalExecutor(Executor):
-    """`jobs` worker processes, started when the first cell needs them."""
+    """`jobs` worker processes, started when the first cell needs them; one that dies or hangs is replaced."""
 
     tail_lines: ClassVar[int] = 12
 
     def __init__(self, jobs: int, settings: Mapping[str, Any]) -> None:
         self.jobs, self.settings = jobs, dict(settings)
+        self.cells = Path(self.settings["folder"]) / CELLS
+        self.patience = patience_of(settings)
         self.workers: list[_Process] = []
         self.inbox: queue.Queue[tuple[_Process, dict[str, Any] | None]] = queue.Queue()
+        self.lost: Counter[str] = Counter()  # digest -> how many workers
+        self.looked = time.monotonic()
 
-    def run(self, cells: Sequence[Cell], rates: Mapping[str, float]) -> Iterator[Progress | Finished]:
+    def run(self, cells: Sequence[Cell], rates: Mapping[str, float]) -> Iterator[Event]:
         waiting = deque(cells)
         ours = {cell.digest for cell in cells}
         finished: set[str] = set()
@@ -50,9 +76,24 @@ class LocalExecutor(Executor):
                 waiting.remove(cell)
                 busy[worker] = cell
                 worker.ask(cell, rates)
-            worker, message = self.inbox.get()
+            worker, message, why = self._next(busy)
+            if worker not in self.workers:
+                continue  # a last word of one that was replaced
             if message is None:
-                raise self._death(worker, busy.get(worker))
+                lost = busy.pop(worker, None)
+                self._replace(worker)
+                if lost is None:
+                    continue
+                result = left_behind(self.cells / lost.digest)
+                if result is None:
+                    self._count(lost, worker, why)
+                    waiting.appendleft(lost)
+                    yield Again(lost, why)
+                else:
+                    finished.add(lost.digest)
+                    yield Finished(lost, result)
+                continue
+            worker.heard(message)
             if "error" in message:
                 raise failure(message, None if message["cell"] is None else busy[worker])
             cell = busy[worker]
@@ -60,7 +101,7 @@ class LocalExecutor(Executor):
                 del busy[worker]
                 finished.add(cell.digest)
                 yield Finished(cell, message["result"])
-            else:
+            elif "done" in message:
                 yield Progress(cell, message["done"], message["of"])
 
     def close(self) -> None:
@@ -68,18 +109,53 @@ class LocalExecutor(Executor):
             worker.stop()
         self.workers.clear()
 
-    def _death(self, worker: "_Process", cell: Cell | None) -> CellFailed:
-        code = worker.process.wait()
-        doing = "before its first cell" if cell is None else f"while it worked on {spell(cell)}"
-        kept = "finished cells are kept, and the same command goes on from them"
-        if code == -signal.SIGKILL:
-            return CellFailed(
-                f"a worker was killed {doing}, which mostly means that memory ran out: use fewer --jobs, or close "
-                f"other programs; {kept}"
-            )
+    def _next(self, busy: Mapping["_Process", Cell]) -> tuple["_Process", dict[str, Any] | None, str]:
+        """The next message of a worker; None instead of one from a worker that is lost, and why."""
+        while True:
+            now = time.monotonic()
+            if now - self.looked > STOPPED:  # Ctrl-Z, or a machine that slept: everybody's time begins anew
+                for worker in self.workers:
+                    worker.last_heard = now
+            self.looked = now
+            try:
+                worker, message = self.inbox.get(timeout=LOOK_EVERY)
+            except queue.Empty:
+                for worker, cell in busy.items():
+                    limit = self.patience.limit(cell)
+                    if limit is not None and worker.silence() > (limit if worker.awake else max(limit, START)):
+                        return worker, None, self.patience.spell(cell)
+                continue
+            return worker, message, "" if message is not None else worker.end()
+
+    def _replace(self, worker: "_Process") -> None:
+        worker.stop()
         worker.overhearing.join(timeout=5)
-        last = "\n".join(worker.errors)
-        return CellFailed(f"a worker ended with code {code} {doing}; {kept}. Its last words:\n{last}")
+        self.workers[self.workers.index(worker)] = _Process(self.settings, worker.number, self.inbox)
+
+    def _count(self, cell: Cell, worker: "_Process", why: str) -> None:
+        """Note that a cell has lost its worker; the last time is an error."""
+        self.lost[cell.digest] += 1
+        if (times := self.lost[cell.digest]) < TRIES:
+            return
+        kept = "finished cells are kept, and the same command goes on from them"
+        at = f"{spell(cell)}, {times} times"
+        if why == KILLED:
+            raise CellFailed(
+                f"a worker was killed while it worked on {at}, which mostly means that memory ran out: use fewer "
+                f"--jobs, or close other programs; {kept}"
+            )
+        last = "".join(f"\n  {line}" for line in worker.errors)
+        if why.startswith(ENDED):
+            raise CellFailed(f"a worker {why} while it worked on {at}; {kept}. Its last words:{last}")
+        raise CellFailed(
+            f"a worker was stopped while it worked on {at}, since {why}: if the cell is that slow, give it a longer "
+            f"--timeout SECONDS; if it hangs, look for a loop or a lock in its model, data or metric; {kept}"
+            + (f". Its last words:{last}" if last else "")
+        )
+
+
+KILLED = "was killed"
+ENDED = "ended with code "
 
 
 def own_variables(settings: Mapping[str, Any], number: int) -> dict[str, str]:
@@ -114,6 +190,9 @@ class _Process:
             )
         except OSError as error:
             raise ConfigError(f"cannot start a worker process ({error}): use fewer --jobs") from error
+        self.number = number
+        self.last_heard = time.monotonic()
+        self.awake = False  # whether it has ever said anything
         self.errors: deque[str] = deque(maxlen=LocalExecutor.tail_lines)
         threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
         self.overhearing = threading.Thread(target=self._overhear, daemon=True)
@@ -121,11 +200,32 @@ class _Process:
         self._write({"settings": dict(settings)})
 
     def ask(self, cell: Cell, rates: Mapping[str, float]) -> None:
+        self.last_heard = time.monotonic()
         self._write(request(cell, rates))
 
+    def heard(self, message: Mapping[str, Any]) -> None:
+        self.last_heard, self.awake = time.monotonic(), True
+
+    def silence(self) -> float:
+        return time.monotonic() - self.last_heard
+
+    def end(self) -> str:
+        """How a process whose stdout has ended came to its end."""
+        code = self.process.wait()
+        return KILLED if code == -signal.SIGKILL else f"{ENDED}{code}"
+
     def stop(self) -> None:
+        """Kill it with all that it has started, and wait for it."""
+        try:
+            below = psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.Error:
+            below = []
         self.process.kill()
-        self.process.wait()
+        for process in below:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(timeout=30)  # one that the system itself holds dies when it lets go
         for pipe in (self.process.stdin, self.process.stdout, self.process.stderr):
             if pipe is not None:
                 with contextlib.suppress(OSError):

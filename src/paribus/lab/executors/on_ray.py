@@ -40,7 +40,13 @@ class RayCluster(Cluster):
         ticket: Hashable = reference
         return ticket
 
+    def cancel(self, ticket: Hashable) -> None:
+        self.at_work.remove(ticket)
+        self.ray.cancel(ticket, force=True)
+
     def ended(self) -> Sequence[tuple[Hashable, str | Lost]]:
+        if not self.at_work:
+            return []
         over, self.at_work = self.ray.wait(self.at_work, num_returns=1, timeout=POLL)
         return [(reference, self._answer(reference)) for reference in over]
 

@@ -77,6 +77,11 @@ class SlurmCluster(Cluster):
         ticket: Hashable = job.job_id
         return ticket
 
+    def cancel(self, ticket: Hashable) -> None:
+        for job in [one for one in self.at_work if one.job_id == ticket]:
+            job.cancel(check=False)
+            self.at_work.remove(job)
+
     def ended(self) -> Sequence[tuple[Hashable, str | Lost]]:
         for _ in range(LOOKS):
             if over := [job for job in self.at_work if job.done()]:

@@ -6,6 +6,8 @@ must be on a file system that all machines share: results, weights and progress 
 """
 
 import json
+import os
+import time
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -16,8 +18,20 @@ from typing import Any, ClassVar
 from paribus.core.errors import CellFailed, InputError
 from paribus.lab.cell import Cell
 from paribus.lab.events import read_lines
-from paribus.lab.executors.base import Executor, Finished, Progress, failure, request, spell
-from paribus.lab.folder import CELLS, EVENTS, RESULT, read_json
+from paribus.lab.executors.base import (
+    TRIES,
+    Again,
+    Event,
+    Executor,
+    Finished,
+    Progress,
+    failure,
+    left_behind,
+    patience_of,
+    request,
+    spell,
+)
+from paribus.lab.folder import CELL, CELLS, EVENTS, PROGRESS, RESULT, SHARDED
 from paribus.lab.remote import appears
 
 
@@ -28,12 +42,41 @@ class Lost:
     why: str
 
 
+class _Signs:
+    """Signs of life in a cell's folder, which all machines share: whatever its worker writes. No clock of another
+    machine is read."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.seen, self.since, self.begun = self._look(), time.monotonic(), False
+
+    def silence(self) -> float:
+        """Seconds since the last sign; 0 while the worker has not begun."""
+        if (now := self._look()) != self.seen:
+            self.seen, self.since, self.begun = now, time.monotonic(), True
+        return time.monotonic() - self.since if self.begun else 0.0
+
+    def _look(self) -> list[tuple[int, int, int] | None]:
+        seen: list[tuple[int, int, int] | None] = []
+        for name in (CELL, EVENTS, PROGRESS, SHARDED):
+            try:
+                stat = os.stat(self.folder / name)
+                seen.append((stat.st_ino, stat.st_size, stat.st_mtime_ns))
+            except OSError:
+                seen.append(None)
+        return seen
+
+
 class Cluster(ABC):
     """Machines that run `paribus.lab.remote.answer_to` on requests."""
 
     @abstractmethod
     def send(self, text: str) -> Hashable:
         """Hand a request over, without waiting; the ticket by which `ended` will know it."""
+
+    @abstractmethod
+    def cancel(self, ticket: Hashable) -> None:
+        """Stop what has not ended; `ended` will not tell of it."""
 
     @abstractmethod
     def ended(self) -> Sequence[tuple[Hashable, str | Lost]]:
@@ -47,28 +90,33 @@ class Cluster(ABC):
 class SpreadExecutor(Executor):
     """Keeps `jobs` cells at work on a cluster."""
 
-    tries: ClassVar[int] = 3  # of one cell, before a lost worker is an error
+    tries: ClassVar[int] = TRIES
 
     def __init__(self, cluster: Cluster, jobs: int, settings: Mapping[str, Any]) -> None:
         self.cluster, self.jobs, self.settings = cluster, jobs, dict(settings)
         self.cells = Path(self.settings["folder"]) / CELLS
         self.lost: Counter[str] = Counter()
+        self.patience = patience_of(settings)
 
-    def run(self, cells: Sequence[Cell], rates: Mapping[str, float]) -> Iterator[Progress | Finished]:
+    def run(self, cells: Sequence[Cell], rates: Mapping[str, float]) -> Iterator[Event]:
         waiting = list(cells)
         unfinished = {cell.digest for cell in cells}
         at_work: dict[Hashable, Cell] = {}
+        signs: dict[Hashable, _Signs] = {}
         told: dict[str, int] = {}
         while waiting or at_work:
             ready = [cell for cell in waiting if cell.weights is None or cell.weights.digest not in unfinished]
             for cell in ready[: self.jobs - len(at_work)]:
                 waiting.remove(cell)
-                at_work[self.cluster.send(self._request(cell, rates))] = cell
-            for ticket, answer in self.cluster.ended():
+                before = _Signs(self.cells / cell.digest)
+                ticket = self.cluster.send(self._request(cell, rates))
+                at_work[ticket], signs[ticket] = cell, before
+            for ticket, answer in [*self.cluster.ended(), *self._silent(at_work, signs)]:
                 cell = at_work.pop(ticket)
                 result = self._lost(cell, answer) if isinstance(answer, Lost) else self._result(cell, answer)
                 if result is None:
                     waiting.insert(0, cell)
+                    yield Again(cell, answer.why if isinstance(answer, Lost) else "")
                     continue
                 unfinished.remove(cell.digest)
                 yield Finished(cell, result)
@@ -97,18 +145,27 @@ class SpreadExecutor(Executor):
         result: dict[str, Any] = message["result"]
         return result
 
+    def _silent(
+        self, at_work: Mapping[Hashable, Cell], signs: Mapping[Hashable, "_Signs"]
+    ) -> Iterator[tuple[Hashable, Lost]]:
+        """Stop the workers that have begun and written nothing for longer than our patience; waiting is no silence."""
+        for ticket, cell in at_work.items():
+            limit = self.patience.limit(cell)
+            if limit is not None and signs[ticket].silence() > limit:
+                self.cluster.cancel(ticket)
+                yield ticket, Lost(self.patience.spell(cell))
+
     def _lost(self, cell: Cell, lost: Lost) -> dict[str, Any] | None:
         """The result that a worker left before it was lost; None if the cell is to be tried again."""
-        path = self.cells / cell.digest / RESULT
-        if path.exists():
-            result: dict[str, Any] = read_json(path, f"delete {path.parent} and run the same command again")
+        if (result := left_behind(self.cells / cell.digest)) is not None:
             return result
         self.lost[cell.digest] += 1
         if (times := self.lost[cell.digest]) >= self.tries:
             raise CellFailed(
-                f"{spell(cell)}: its worker was lost {times} times, which mostly means that memory ran out there: give "
-                "the cells more, or take a smaller batch; finished cells are kept, and the same command goes on from "
-                f"them. The last time: {lost.why}"
+                f"{spell(cell)}: its worker was lost {times} times, which mostly means that memory ran out there, or "
+                "that the cell hangs or is slower than expected: give the cells more memory, take a smaller batch, or "
+                "give a longer --timeout SECONDS; finished cells are kept, and the same command goes on from them. The "
+                f"last time: {lost.why}"
             )
         return None
 

@@ -1,0 +1,1 @@
+"""Claims about how loss falls with data, steps and size."""

@@ -5,6 +5,7 @@
 Content that is never rotated can be read from a latent by matrices that move to the query's side.
 """
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import torch
@@ -37,10 +38,16 @@ class Decoupled(Position):
         return 1 if self.width == 0 else self.inner.score_matrices(causal)
 
     def rotate(self, x: Tensor, positions: Tensor) -> Tensor:
+        return self._turn(x, positions, self.inner.rotate)
+
+    def rotate_key(self, x: Tensor, positions: Tensor) -> Tensor:
+        return self._turn(x, positions, self.inner.rotate_key)
+
+    def _turn(self, x: Tensor, positions: Tensor, turn: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
         if self.width == 0:
             return x
         content, rope = x.split((x.shape[-1] - self.width, self.width), dim=-1)
-        return torch.cat((content, self.inner.rotate(rope, positions)), dim=-1)
+        return torch.cat((content, turn(rope, positions)), dim=-1)
 
     def pieces(self, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor, causal: bool) -> list[Piece]:
         if self.width == 0:

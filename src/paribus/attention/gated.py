@@ -120,7 +120,7 @@ class GatedUnit(Mixer):
         q, k, scale = config.scale(q, k, seen.n_keys)  # a key is changed by itself alone, so it is stored changed
         rotated = config.position.separable
         if rotated:
-            k = config.position.rotate(k, positions)
+            k = config.position.rotate_key(k, positions)
         rows, k_positions = state.append(torch.cat((k[:, 0], v[:, 0]), dim=-1), positions)
         k, v = rows[:, None].split((config.key_dim, config.d_value), dim=-1)
         return self._attend(x, q, k, v, positions, k_positions, seen, scale, rotated), state

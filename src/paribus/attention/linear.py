@@ -158,7 +158,7 @@ class LinearAttention(Mixer):
 
     def _rotated(self, q: Tensor, k: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
         position = self.config.position
-        return position.rotate(q, positions), position.rotate(k, positions)
+        return position.rotate(q, positions), position.rotate_key(k, positions)
 
     def _read(
         self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, state: "Sums | None"

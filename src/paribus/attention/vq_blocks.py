@@ -52,55 +52,130 @@ def distances(size: int, device: torch.device) -> Tensor:
     return torch.arange(size, 2 * size, device=device)[:, None] - torch.arange(2 * size, device=device)
 
 
+class _Part(NamedTuple):
+    """One of the two near blocks of a block of queries."""
+
+    columns: slice  # of the near logits
+    places: slice  # of keys and values
+    table: slice  # columns of the (size, 2 size) table of distances
+
+
+class _Step(NamedTuple):
+    """One block of queries."""
+
+    at: slice  # of the queries
+    rows: slice  # of the table of distances
+    parts: list[_Part]
+    n_far: int  # columns of the table of codes
+    keys: Tensor  # (rows, d + 1, columns)
+    values: Tensor  # (rows, columns, d_v)
+
+
 class _Walk:
-    """The buffers of one pass over the blocks: keys and values of the table, then of the near blocks."""
+    """One pass over the blocks, and its buffers: keys (as columns, the faster layout) and values, far and then near.
+
+    The two near blocks take turns in two slots, so that each is copied once; what is left in a slot of an earlier
+    block is ahead of every query, and so hidden. A key carries what is added to its logit as one more coordinate
+    (ln n in the table, 0 near), a query a one.
+    """
 
     def __init__(self, k: Tensor, v: Tensor, which: Tensor, codes: Tensor, far: Far, blocks: Blocks) -> None:
-        rows, _, d_v = v.shape
+        rows, n, d_v = v.shape
         self.k, self.v, self.which, self.blocks = k, v, which, blocks
         self.n_codes = codes.shape[1]
         room = self.n_codes + 2 * blocks.size
-        self.keys = k.new_empty(rows, room, k.shape[-1])
-        self.keys[:, : self.n_codes] = codes
-        self.values = v.new_empty(rows, room, d_v)
+        self.keys = k.new_zeros(rows, k.shape[-1] + 1, room)
+        self.keys[:, :-1, : self.n_codes] = codes.transpose(1, 2)
+        self.keys[:, -1, : self.n_codes] = _log(far.number)
+        self.values = v.new_zeros(rows, room, d_v)
         self.values[:, : self.n_codes] = far.mean
-        self.count = far.number.clone()
-        self.folded = 0  # places that the table holds
+        self.query = k.new_ones(rows, blocks.size, k.shape[-1] + 1)
+        self.loaded = -1  # the last block whose keys and values are in their slot
+        self.folded = 0  # blocks that the table holds
         self.filled = bool(far.number.any())
         self.hides = bool((which < 0).any())
-        self.offset = torch.arange(rows, device=v.device)[:, None] * room
+        # All counts at once; the next call begins with the block before the one that it is in.
+        self.n_folds = max(0, n // blocks.size - 1)
+        old = self.n_folds * blocks.size
+        index = which[:, :old].unflatten(1, (-1, blocks.size)).clamp_min(0).transpose(0, 1)  # (folds, rows, size)
+        seen = (which[:, :old] >= 0).to(v.dtype).unflatten(1, (-1, blocks.size)).transpose(0, 1)
+        added = v.new_zeros(self.n_folds, rows, self.n_codes).scatter_add_(2, index, seen)
+        number = added.cumsum(0) + far.number
+        self.number = number[-1].clone() if self.n_folds else far.number.clone()
+        self.log = _log(number)
+        whole = number.clamp_min_(1)
+        self.kept = (1 - added / whole).unsqueeze(-1)
+        self.share = (seen / whole.gather(2, index)).unsqueeze(-1)
+        self.index = (index + torch.arange(rows, device=v.device)[:, None] * room).flatten(1)
 
     def fold(self, until: int) -> None:
-        """Take the places up to `until` into the table, one block at a time."""
-        while self.folded < until:
-            part = slice(self.folded, self.folded + self.blocks.size)
-            which = self.which[:, part]
-            seen = which >= 0
-            index = which.clamp_min(0)
-            before = self.count.clone()
-            self.count.scatter_add_(1, index, seen.to(self.count.dtype))
+        """Take blocks up to number `until` into the table: means of more tokens."""
+        for fold in range(self.folded, until):
             table = self.values[:, : self.n_codes]
-            table *= (before / self.count.clamp_min(1)).unsqueeze(-1)
-            share = seen / self.count.gather(1, index).clamp_min(1)
-            flat = (index + self.offset).flatten()
-            self.values.view(-1, table.shape[-1]).index_add_(
-                0, flat, (self.v[:, part] * share.unsqueeze(-1)).flatten(0, 1)
-            )
-            self.folded = part.stop
-            self.filled = True
+            table *= self.kept[fold]
+            shares = self.v[:, fold * self.blocks.size : (fold + 1) * self.blocks.size] * self.share[fold]
+            self.values.view(-1, table.shape[-1]).index_add_(0, self.index[fold], shares.flatten(0, 1))
+            self.keys[:, -1, : self.n_codes] = self.log[fold]
+            self.folded, self.filled = fold + 1, True
 
-    def block(self, index: int) -> tuple[slice, slice, Tensor, Tensor, int]:
-        """Places of block `index`: its queries, its near keys, all keys and values, and how many of them are far."""
-        size, n = self.blocks.size, self.v.shape[1]
-        stop = min((index + 1) * size, n)
-        near = slice(max(0, (index - 1) * size), stop)
-        self.fold(near.start)
-        queries = slice(max(index * size, self.blocks.first), stop)
-        first = 0 if self.filled else self.n_codes
-        end = self.n_codes + near.stop - near.start
-        self.keys[:, self.n_codes : end] = self.k[:, near]
-        self.values[:, self.n_codes : end] = self.v[:, near]
-        return queries, near, self.keys[:, first:end], self.values[:, first:end], self.n_codes - first
+    def step(self, index: int) -> _Step:
+        """Block `index`, with its keys and values in place."""
+        size, n, first = self.blocks.size, self.v.shape[1], self.blocks.first
+        self.fold(max(0, index - 1))
+        for block in range(max(self.loaded + 1, index - 1), index + 1):
+            own = slice(block * size, min((block + 1) * size, n))
+            begin = self.n_codes + block % 2 * size
+            end = begin + own.stop - own.start
+            self.keys[:, :-1, begin:end] = self.k[:, own].transpose(1, 2)
+            self.values[:, begin:end] = self.v[:, own]
+            self.loaded = block
+        own = slice(index * size, min((index + 1) * size, n))
+        width = own.stop - own.start
+        slot = index % 2 * size
+        parts = [_Part(slice(slot, slot + width), own, slice(size, size + width))]
+        if index > 0:
+            other = size - slot
+            parts.append(_Part(slice(other, other + size), slice(own.start - size, own.start), slice(size)))
+        queries = slice(max(own.start, first), own.stop)
+        far = 0 if self.filled else self.n_codes
+        end = self.n_codes + (2 * size if index > 0 else width)
+        return _Step(
+            at=slice(queries.start - first, queries.stop - first),
+            rows=slice(queries.start - own.start, width),
+            parts=parts,
+            n_far=self.n_codes - far,
+            keys=self.keys[:, :, far:end],
+            values=self.values[:, far:end],
+        )
+
+    def weights(self, step: _Step, q: Tensor, turned_q: Tensor | None, turned_k: Tensor | None, bias: Tensor) -> Tensor:
+        """Softmax over all columns of a step, (rows, queries, columns)."""
+        blocks = self.blocks
+        query = self.query[:, : step.at.stop - step.at.start]
+        torch.mul(q[:, step.at], blocks.scale, out=query[:, :, :-1])
+        logits = torch.bmm(query, step.keys)
+        near = logits[:, :, step.n_far :]
+        if len(step.parts) > 1 and step.parts[0].columns.stop - step.parts[0].columns.start < blocks.size:
+            left = slice(step.parts[0].columns.stop, step.parts[0].columns.start + blocks.size)
+            near[:, :, left] = HIDDEN
+        for part in step.parts:
+            own = near[:, :, part.columns]
+            if turned_q is not None and turned_k is not None:
+                turned = torch.bmm(turned_q[:, step.at] * blocks.scale, turned_k[:, part.places].transpose(1, 2))
+                own.copy_(torch.where(self.turned(step, part), turned, own))
+            own.unflatten(0, (-1, len(bias))).add_(bias[:, step.rows, part.table])
+            if self.hides:
+                own.masked_fill_((self.which[:, part.places] < 0).unsqueeze(1), HIDDEN)
+        return torch.softmax(logits, dim=-1)
+
+    def turned(self, step: _Step, part: _Part) -> Tensor:
+        """Which pairs are scored by turned vectors."""
+        assert self.blocks.window is not None
+        return distances(self.blocks.size, self.v.device)[step.rows, part.table] < self.blocks.window
+
+
+def _log(number: Tensor) -> Tensor:
+    return number.log().clamp_min_(HIDDEN)
 
 
 class _BlockAttention(torch.autograd.Function):
@@ -122,17 +197,15 @@ class _BlockAttention(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:
         walk = _Walk(k, v, which, codes, far, blocks)
         out = v.new_empty(*q.shape[:2], v.shape[-1])
-        n, size = v.shape[1], blocks.size
-        for index in range(blocks.first // size, -(-n // size)):
-            weights, at, _, values, _ = _weights(walk, index, q, turned_q, turned_k, bias)
-            out[:, at] = torch.bmm(weights, values)
-        # The next call begins with the block before the one that it is in.
-        walk.fold(max(0, n // size - 1) * size)
+        for index in range(blocks.first // blocks.size, -(-v.shape[1] // blocks.size)):
+            step = walk.step(index)
+            out[:, step.at] = torch.bmm(walk.weights(step, q, turned_q, turned_k, bias), step.values)
+        walk.fold(walk.n_folds)
         ctx.save_for_backward(q, turned_q, k, turned_k, v, bias, which, codes, out, *far)
         ctx.blocks = blocks
         mean = walk.values[:, : walk.n_codes].clone()
-        ctx.mark_non_differentiable(mean, walk.count)
-        return out, mean, walk.count
+        ctx.mark_non_differentiable(mean, walk.number)
+        return out, mean, walk.number
 
     @staticmethod
     @once_differentiable
@@ -141,63 +214,29 @@ class _BlockAttention(torch.autograd.Function):
         blocks, do = ctx.blocks, gradients[0]
         walk = _Walk(k, v, which, codes, Far(*far), blocks)
         dq, dk, dv, dbias = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v), torch.zeros_like(bias)
-        d_turned_q = None if turned_q is None else torch.empty_like(turned_q)
+        d_turned_q = None if turned_q is None else torch.zeros_like(turned_q)
         d_turned_k = None if turned_k is None else torch.zeros_like(turned_k)
-        n, size, scale = v.shape[1], blocks.size, blocks.scale
-        for index in range(blocks.first // size, -(-n // size)):
-            weights, at, near, values, n_far = _weights(walk, index, q, turned_q, turned_k, bias)
-            do_ = do[:, at]
-            dv[:, near] += torch.bmm(weights[:, :, n_far:].transpose(1, 2), do_)
+        scale = blocks.scale
+        for index in range(blocks.first // blocks.size, -(-v.shape[1] // blocks.size)):
+            step = walk.step(index)
+            weights = walk.weights(step, q, turned_q, turned_k, bias)
+            at, n_far, do_ = step.at, step.n_far, do[:, step.at]
             inner = torch.linalg.vecdot(do_, out[:, at]).unsqueeze(-1)
-            d_logits = torch.bmm(do_, values.transpose(1, 2)).sub_(inner).mul_(weights)
-            d_near = d_logits[:, :, n_far:]
-            place = _place(blocks, index, at, near)
-            dbias[:, place[0], place[1]] += d_near.unflatten(0, (-1, len(bias))).sum(0)
-            if turned_q is not None and turned_k is not None and d_turned_q is not None and d_turned_k is not None:
-                turned = _is_turned(blocks, place, q.device)
-                d_turned = d_near.masked_fill(~turned, 0.0).mul_(scale)
-                d_near.masked_fill_(turned, 0.0)
-                d_turned_q[:, at] = torch.bmm(d_turned, turned_k[:, near])
-                d_turned_k[:, near] += torch.bmm(d_turned.transpose(1, 2), turned_q[:, at])
-            d_logits *= scale
-            keys = walk.keys[:, walk.n_codes - n_far : walk.n_codes + near.stop - near.start]
-            dq[:, at] = torch.bmm(d_logits, keys)
-            dk[:, near] += torch.bmm(d_near.transpose(1, 2), q[:, at])
+            d_logits = torch.bmm(do_, step.values.transpose(1, 2)).sub_(inner).mul_(weights)
+            for part in step.parts:
+                columns = slice(n_far + part.columns.start, n_far + part.columns.stop)
+                dv[:, part.places] += torch.bmm(weights[:, :, columns].transpose(1, 2), do_)
+                d_near = d_logits[:, :, columns]
+                dbias[:, step.rows, part.table] += d_near.unflatten(0, (-1, len(bias))).sum(0)
+                if turned_q is not None and turned_k is not None and d_turned_q is not None and d_turned_k is not None:
+                    turned = walk.turned(step, part)
+                    d_turned = d_near.masked_fill(~turned, 0.0).mul_(scale)
+                    d_near.masked_fill_(turned, 0.0)
+                    d_turned_q[:, at] += torch.bmm(d_turned, turned_k[:, part.places])
+                    d_turned_k[:, part.places] += torch.bmm(d_turned.transpose(1, 2), turned_q[:, at])
+                dk[:, part.places] += torch.bmm(d_near.transpose(1, 2), walk.query[:, : at.stop - at.start, :-1])
+            dq[:, at] = torch.bmm(d_logits, step.keys[:, :-1].transpose(1, 2)).mul_(scale)
         return dq, d_turned_q, dk, d_turned_k, dv, dbias, None, None, None, None
-
-
-def _place(blocks: Blocks, index: int, at: slice, near: slice) -> tuple[slice, slice]:
-    """Where the queries and near keys of a block stand in a (size, 2 size) table; `at` counts from the first query."""
-    start = at.start + blocks.first - index * blocks.size
-    stop = at.stop + blocks.first - index * blocks.size
-    begin = blocks.size if index == 0 else 0
-    return slice(start, stop), slice(begin, begin + near.stop - near.start)
-
-
-def _is_turned(blocks: Blocks, place: tuple[slice, slice], device: torch.device) -> Tensor:
-    assert blocks.window is not None
-    return distances(blocks.size, device)[place] < blocks.window
-
-
-def _weights(
-    walk: _Walk, index: int, q: Tensor, turned_q: Tensor | None, turned_k: Tensor | None, bias: Tensor
-) -> tuple[Tensor, slice, slice, Tensor, int]:
-    """The weights of one block, and where they belong."""
-    blocks = walk.blocks
-    queries, near, keys, values, n_far = walk.block(index)
-    at = slice(queries.start - blocks.first, queries.stop - blocks.first)
-    logits = torch.bmm(q[:, at] * blocks.scale, keys.transpose(1, 2))
-    place = _place(blocks, index, at, near)
-    logits_near = logits[:, :, n_far:]
-    if turned_q is not None and turned_k is not None:
-        turned = torch.bmm(turned_q[:, at] * blocks.scale, turned_k[:, near].transpose(1, 2))
-        torch.where(_is_turned(blocks, place, q.device), turned, logits_near, out=logits_near)
-    logits_near.unflatten(0, (-1, len(bias))).add_(bias[:, place[0], place[1]])
-    if walk.hides:
-        logits_near.masked_fill_((walk.which[:, near] < 0).unsqueeze(1), HIDDEN)
-    if n_far:
-        logits[:, :, :n_far] += walk.count.log().clamp_min(HIDDEN).unsqueeze(1)
-    return torch.softmax(logits, dim=-1), at, near, values, n_far
 
 
 def block_attention(
@@ -222,7 +261,7 @@ def block_attention(
     if far is None:
         far = Far(v.new_zeros(batch * heads, table.shape[1], d_v), v.new_zeros(batch * heads, table.shape[1]))
     flat = [None if x is None else x.flatten(0, 1) for x in (q, turned_q, k, turned_k, v)]
-    out, mean, count = _BlockAttention.apply(  # type: ignore[no-untyped-call]
+    out, mean, number = _BlockAttention.apply(  # type: ignore[no-untyped-call]
         *flat, bias, which.flatten(0, 1), table, far, blocks
     )
-    return out.unflatten(0, (batch, heads)), Far(mean, count)
+    return out.unflatten(0, (batch, heads)), Far(mean, number)

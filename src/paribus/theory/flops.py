@@ -65,15 +65,19 @@ def block_attention(
 ) -> int:
     """Softmax over quantised keys: each block reads itself, the one before, and from the third on a table of codes.
 
-    turned: near pairs are scored twice, by turned and by plain vectors. `causal` skips pairs above the diagonal.
+    A key has one coordinate more, for the logarithm of its count. turned: near pairs are scored twice, by turned and by
+    plain vectors. `causal` skips pairs above the diagonal.
     """
     whole, rest = divmod(length, block)
-    near = whole * block * block + rest * rest  # its own block
+    before = max(0, length - block) * block
+    own = whole * block**2 + rest**2
     if causal:
-        near -= whole * (block * (block - 1) // 2) + rest * (rest - 1) // 2
-    near += max(0, whole - 1) * block * block + (rest * block if whole else 0)  # the one before
+        own = whole * (block * (block + 1) // 2) + rest * (rest + 1) // 2
+    near = own + before
+    # The last block, when it is not full, is scored against all columns of its slot.
+    scored = near if causal or length <= block else near + rest * (block - rest) * (rest > 0)
     far = max(0, length - 2 * block) * n_codes
-    pairs = (near + far) * (head_dim + value_dim) + (near * head_dim if turned else 0)
+    pairs = (scored + far) * (head_dim + 1 + value_dim) + (near * head_dim if turned else 0)
     return 2 * n_heads * pairs
 
 

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+import torch
 
 from paribus.core.errors import InputError
+from paribus.lab import room
 from paribus.lab.claim import Arm, Measured, Profile
 from paribus.lab.estimate import Estimate, check_room, estimate, probe
 from paribus.lab.plan import total_cost
@@ -58,14 +60,35 @@ def test_measured_claims_have_no_seconds(laboratory):
 COST = Estimate(flops=1.0, cells=1, seconds=1.0, bytes_per_worker=2**30, disk_bytes=2**30)
 
 
+@pytest.fixture(autouse=True)
+def _no_container(monkeypatch):
+    monkeypatch.setattr(room, "_groups", lambda root, own: [])
+
+
 def test_memory_that_is_not_there(tmp_path, monkeypatch):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=int(3.5 * 2**30)))
     check_room(COST, 3, tmp_path)
-    with pytest.raises(InputError, match=r"8 workers need about 8.0 GiB, 3.5 GiB are free: use --jobs 3"):
+    with pytest.raises(
+        InputError, match=r"8 workers need about 8.0 GiB, 3.5 GiB are free on this machine: use --jobs 3"
+    ):
         check_room(COST, 8, tmp_path)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2**20))
     with pytest.raises(InputError, match=r"1 worker needs about 1.0 GiB, .* a smaller batch"):
         check_room(COST, 1, tmp_path)
+
+
+def test_gpus_that_are_too_small(tmp_path, monkeypatch):
+    """Workers share the GPUs evenly, and the fullest one decides."""
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=2**40))
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda number: ((5 - number) * 2**30, 80 * 2**30))
+    cost = replace(COST, device_bytes=2**30)
+    check_room(cost, 8, tmp_path)
+    with pytest.raises(
+        InputError, match=r"5 workers need about 5.0 GiB, 4.0 GiB are free on the fullest GPU: .*jobs 8"
+    ):
+        check_room(cost, 9, tmp_path)
+    check_room(COST, 9, tmp_path)
 
 
 def test_a_disk_that_is_too_small(tmp_path, monkeypatch):
@@ -76,7 +99,9 @@ def test_a_disk_that_is_too_small(tmp_path, monkeypatch):
         return SimpleNamespace(free=512 * 2**20)
 
     monkeypatch.setattr(shutil, "disk_usage", usage)
-    with pytest.raises(InputError, match=r"about 1024.0 MiB in .*run, 512.0 MiB are free: free space, or .*--out"):
+    with pytest.raises(
+        InputError, match=r"about 1024.0 MiB in .*run, 512.0 MiB are free: free space \(`paribus clean` .*--out"
+    ):
         check_room(COST, 1, tmp_path / "not" / "yet" / "run")
     assert asked == [tmp_path]
     (tmp_path / "run" / "cells").mkdir(parents=True)

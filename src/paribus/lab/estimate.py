@@ -1,24 +1,25 @@
 """What a plan will cost on this machine, before anything is spent: time, memory, disk."""
 
-import shutil
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import psutil
 import torch
 
 from paribus.core.errors import InputError
 from paribus.data.batch import Batch
 from paribus.lab.claim import Trained
 from paribus.lab.plan import Plan, total_cost
+from paribus.lab.room import free_disk, free_memory
 from paribus.lab.work import build
 from paribus.theory import memory
 from paribus.theory.flops import TRAINING_FACTOR
 from paribus.training.loop import train
 
 PROCESS_BYTES = 420 * 2**20  # an idle worker: Python, torch, the mapped corpus
+CONTEXT_BYTES = 500 * 2**20  # what CUDA itself takes on a GPU for each process
 STARTUP_SECONDS = 6.0
 PROBE_STEPS = 4
 
@@ -31,6 +32,7 @@ class Estimate:
     bytes_per_worker: int
     disk_bytes: int
     speed: float | None = None  # FLOP/s of one worker
+    device_bytes: int = 0  # of one worker on its GPU; 0 on a CPU
 
 
 def estimate(plan: Plan, jobs: int) -> Estimate:
@@ -51,6 +53,7 @@ def estimate(plan: Plan, jobs: int) -> Estimate:
         # Weights, a checkpoint of three times their size while a cell trains, and about 160 bytes of events a step.
         disk_bytes=len(trainings) * 4 * largest.n_parameters + jobs * 12 * largest.n_parameters + 160 * steps,
         speed=speed,
+        device_bytes=0 if plan.environment.device == "cpu" else CONTEXT_BYTES + working,
     )
 
 
@@ -104,22 +107,31 @@ def _device(plan: Plan) -> torch.device:
 
 
 def check_room(estimate: Estimate, jobs: int, folder: Path) -> None:
-    """Refuse before the start what cannot fit: memory for all workers, disk for all cells."""
-    free = psutil.virtual_memory().available
-    if estimate.bytes_per_worker * jobs > free:
-        fits = free // estimate.bytes_per_worker
-        need = f"{jobs} workers need" if jobs > 1 else "1 worker needs"
-        raise InputError(
-            f"{need} about {estimate.bytes_per_worker * jobs / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free: "
-            + (f"use --jobs {fits}, or a smaller batch" if fits else "close other programs, or take a smaller batch")
-        )
-    place = folder
-    while not place.exists():
-        place = place.parent
-    held = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())  # by a run that goes on
-    room = shutil.disk_usage(place).free + held
+    """Refuse before the start what cannot fit: memory for all workers, on GPUs too, and disk for all cells.
+
+    jobs: how many workers this machine will hold.
+    """
+    free, whose = free_memory()
+    _check_memory(estimate.bytes_per_worker, jobs, free, whose, "close other programs")
+    if estimate.device_bytes:
+        gpus = max(1, torch.cuda.device_count())
+        on_one = math.ceil(jobs / gpus)
+        free = min(torch.cuda.mem_get_info(number)[0] for number in range(gpus))
+        _check_memory(estimate.device_bytes, on_one, free, "on the fullest GPU", "free the GPU", each=gpus)
+    room = free_disk(folder)
     if estimate.disk_bytes > room:
         raise InputError(
             f"the run needs about {estimate.disk_bytes / 2**20:.1f} MiB in {folder}, {room / 2**20:.1f} MiB are free: "
-            "free space, or choose another place with --out"
+            "free space (`paribus clean` shows what runs can give back), or choose another place with --out"
         )
+
+
+def _check_memory(need: int, jobs: int, free: int, whose: str, or_else: str, each: int = 1) -> None:
+    if need * jobs <= free:
+        return
+    fits = free // need
+    workers = f"{jobs} workers need" if jobs > 1 else "1 worker needs"
+    raise InputError(
+        f"{workers} about {need * jobs / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free {whose}: "
+        + (f"use --jobs {fits * each}, or a smaller batch" if fits else f"{or_else}, or take a smaller batch")
+    )

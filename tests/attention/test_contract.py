@@ -33,7 +33,12 @@ GROUPED = GroupedQuery.Config(d_model=24, n_heads=4, n_kv_heads=2)
 POSITIONS: list[Position] = [
     *(example for cls in members(Position) for example in cls.examples),
     *(Rotary(map=example) for cls in members(PositionMap) for example in cls.examples),
-    *(Rotary(scaling=example, pairing=Interleaved()) for cls in members(Scaling) for example in cls.examples),
+    *(
+        Rotary(scaling=example, pairing=Interleaved())
+        for cls in members(Scaling)
+        for example in cls.examples
+        if example.pairs is None
+    ),
 ]
 SCALES: list[Scale] = [example for cls in members(Scale) for example in cls.examples]
 LOCAL = Causal() & SlidingWindow(window=3)

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from paribus.attention.caches import RawKeys, RotatedKeys
+from paribus.attention.caches import RotatedKeys
 from paribus.attention.grouped_query import GroupedQuery
+from paribus.attention.map_caches import MappedKeys
 from paribus.attention.masks.anticausal import Anticausal
 from paribus.attention.masks.bidirectional import Bidirectional
 from paribus.attention.masks.causal import Causal
@@ -144,8 +145,8 @@ def test_the_kind_of_cache():
     plain, mapped = build(CONFIG), build(replace(CONFIG, position=Rotary(map=ReRoPE(window=4))))
     assert isinstance(plain.start(2, 9, torch.float32, cpu), RotatedKeys)
     raw = mapped.start(2, 9, torch.float32, cpu)
-    assert isinstance(raw, RawKeys)
-    with pytest.raises(InputError, match="Rotary cannot read a RawKeys cache: start a cache with this layer"):
+    assert isinstance(raw, MappedKeys)
+    with pytest.raises(InputError, match="Rotary cannot read a MappedKeys cache: start a cache with this layer"):
         plain.prefill(X, AT, raw)
 
 

@@ -6,13 +6,15 @@ n_kv_heads = n_heads is multi-head attention, 1 is multi-query attention. Positi
 parts: any of them may be exchanged, before or after training.
 """
 
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from paribus.attention import backends
-from paribus.attention.caches import KeyValueCache, RawKeys, RotatedKeys
+from paribus.attention.caches import KeyValueCache
+from paribus.attention.map_caches import MappedKeys, SinkKeys, cache_of, stored
 from paribus.attention.masks.base import Mask
 from paribus.attention.masks.causal import Causal
 from paribus.attention.piecewise import piecewise
@@ -28,7 +30,7 @@ from paribus.normalizers.base import Normalizer
 from paribus.normalizers.softmax import Softmax
 from paribus.positions.base import Position
 from paribus.positions.rotary import Rotary
-from paribus.theory import flops, memory
+from paribus.theory import flops
 
 
 class GroupedQuery(Mixer):
@@ -94,7 +96,7 @@ class GroupedQuery(Mixer):
             return projections + flops.attention(length, length, heads, matrices * d, d, causal=causal)
 
         def state_bytes(self, length: int, bytes_each: int = 4) -> int:
-            return memory.kv_cache_bytes(length, self.kv_heads, self.d_head, bytes_each)
+            return stored(self.position, length) * self.kv_heads * self.d_head * bytes_each
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -120,21 +122,30 @@ class GroupedQuery(Mixer):
     def start(self, batch: int, capacity: int, dtype: torch.dtype, device: torch.device) -> KeyValueCache:
         config = self.config
         refuse_to_look_ahead(config.mask)
-        kind = RotatedKeys if config.position.separable else RawKeys
-        return kind(batch, config.kv_heads, capacity, config.d_head, dtype, device)
+        kind = cache_of(config.position)
+        return kind(batch, config.kv_heads, capacity, config.d_head, dtype, device, config.position)
 
     def prefill(self, x: Tensor, positions: Tensor, state: Any, mask: Mask | None = None) -> tuple[Tensor, Any]:
         position = self.config.position
-        if not isinstance(state, RotatedKeys if position.separable else RawKeys):
+        if type(state) is not cache_of(position):
             raise InputError(
                 f"{type(position).__name__} cannot read a {type(state).__name__} cache: start a cache with this layer"
             )
+        state.belongs_to(position)
         q, k, v = self._project(x)
         seen = self._visible(x, state.length, mask)
         q, k, scale = self.config.scale(q, k, seen.n_keys)  # a key is changed by itself alone, so it is stored changed
         if state.rotated:
             k = position.rotate_key(k, positions)
+        before = state.length
+        if x.shape[1] == 1 and isinstance(state, MappedKeys | SinkKeys):
+            y = state.decode(q, k, v, positions, scale, self.normalizer, seen.mask)
+            if y is not None:
+                return self.out(y.transpose(1, 2).flatten(2)), state
         keys, values, k_positions = state.append(k, v, positions)
+        if before > 0 and isinstance(state, SinkKeys):
+            mask = state.narrowed(seen.mask, positions, k_positions, before)
+            seen = replace(seen, table=lambda: mask, layout=None, plain_causal=False)
         return self._attend(q, keys, values, positions, k_positions, seen, scale, keys_rotated=state.rotated), state
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:

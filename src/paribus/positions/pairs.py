@@ -28,6 +28,10 @@ class Pairs(ABC):
         """The pairs with m - n < window, or None where the set has no such form."""
         return None
 
+    def span(self, m: int) -> tuple[int, int] | None:
+        """The positions low .. high - 1 of the keys n <= m that a query at m meets here, or None: no such form."""
+        return None
+
     @property
     def ahead(self) -> bool:
         """True when all keys are later than their queries: empty under a causal mask."""
@@ -77,6 +81,9 @@ class Near(Pairs):
     def within(self, window: int) -> Pairs | None:
         return Near(min(window, self.width))
 
+    def span(self, m: int) -> tuple[int, int] | None:
+        return max(0, m - self.width + 1), m + 1
+
     @property
     def reach(self) -> int | None:
         return self.width
@@ -93,6 +100,9 @@ class Far(Pairs):
 
     def tiles(self, first: int, start: int, stop: int) -> list[Tile]:
         return below(start, stop, self.width)
+
+    def span(self, m: int) -> tuple[int, int] | None:
+        return 0, max(0, m - self.width + 1)
 
     def within(self, window: int) -> Pairs | None:
         return Between(self.width, window)
@@ -181,6 +191,11 @@ class ChunksBack(Pairs):
             elif (right := edge - (self.least - 1) * self.size) > left:
                 found.append(Tile("full", rows[0], left, rows[1] - rows[0], right - left))
         return together(found)
+
+    def span(self, m: int) -> tuple[int, int] | None:
+        edge = m // self.size * self.size
+        high = max(0, min(m + 1, edge - (self.least - 1) * self.size))
+        return (0 if self.most is None else min(high, max(0, edge - self.most * self.size))), high
 
 
 @dataclass(frozen=True)

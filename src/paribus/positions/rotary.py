@@ -68,6 +68,10 @@ class Rotary(Position):
     def rotate(self, x: Tensor, positions: Tensor) -> Tensor:
         return self.pairing.rotate(x, *self._table(positions, x))
 
+    def rotate_back(self, x: Tensor, positions: Tensor) -> Tensor:
+        """What `rotate` to these positions made of it."""
+        return self.rotate(x, -positions) / self.scaling.magnitude**2
+
     def _table(self, positions: Tensor, like: Tensor) -> tuple[Tensor, Tensor]:
         """cos and sin (batch or 1, 1, length, head_dim / 2) of the angles, times the magnitude of the scaling."""
         theta = self.frequencies(like.shape[-1]).to(like.device)

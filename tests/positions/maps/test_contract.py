@@ -80,6 +80,16 @@ def test_reach_and_earliest_hold(position_map):
             assert not owned[n >= piece.pairs.earliest].any()
 
 
+@every
+def test_spans_are_the_pairs_of_one_query(position_map):
+    for piece in position_map.causal_pieces():
+        for m in range(40):
+            if (span := piece.pairs.span(m)) is not None:
+                n = torch.arange(m + 1)
+                owned = piece.pairs(torch.full_like(n, m), n)
+                assert owned.nonzero().flatten().tolist() == list(range(*span))
+
+
 @relative
 def test_f_is_odd_starts_at_zero_and_never_falls(position_map):
     distances = torch.arange(-5000, 5001)

@@ -1,0 +1,115 @@
+"""Caches of maps: what they hold, in how many bytes, and whose they are. That they decode right is tested elsewhere."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from paribus.attention.caches import RawKeys, RotatedKeys
+from paribus.attention.grouped_query import GroupedQuery
+from paribus.attention.map_caches import MappedKeys, SinkKeys, cache_of, stored
+from paribus.core.errors import InputError
+from paribus.layers.parameters import draw
+from paribus.positions.maps.dual_chunk import DualChunk
+from paribus.positions.maps.leaky_rerope import LeakyReRoPE
+from paribus.positions.maps.lm_infinite import LMInfinite
+from paribus.positions.maps.rerope import ReRoPE
+from paribus.positions.maps.streaming import StreamingLLM
+from paribus.positions.no_position import NoPosition
+from paribus.positions.rotary import Rotary
+from paribus.positions.scaling.dynamic_ntk import DynamicNTK
+from paribus.positions.scaling.yarn import YaRN
+
+CPU = torch.device("cpu")
+KINDS = [
+    (Rotary(), RotatedKeys, 2 * 20),
+    (NoPosition(), RotatedKeys, 2 * 20),
+    (Rotary(scaling=DynamicNTK(train_length=8)), RawKeys, 2 * 20),
+    (Rotary(map=ReRoPE(window=6)), MappedKeys, 2 * 20 + 6),
+    (Rotary(map=ReRoPE(window=60)), MappedKeys, 2 * 20 + 20),
+    (Rotary(map=LeakyReRoPE(window=6, factor=4.0), scaling=YaRN(factor=2.0, train_length=8)), MappedKeys, 2 * 20 + 6),
+    (Rotary(map=DualChunk(chunk=4, train_length=6)), MappedKeys, 2 * 20),
+    (Rotary(map=LMInfinite(window=5, sinks=2)), SinkKeys, 2 * (5 + 2)),
+    (Rotary(map=LMInfinite(window=5, sinks=0)), SinkKeys, 2 * 5),
+    (Rotary(map=StreamingLLM(window=5, sinks=3)), SinkKeys, 2 * (5 + 3)),
+]
+every = pytest.mark.parametrize(("position", "kind", "vectors"), KINDS, ids=str)
+
+
+def build(position) -> GroupedQuery:
+    layer = GroupedQuery.Config(d_model=16, n_heads=4, n_kv_heads=2, position=position).build()
+    draw(layer, 0)
+    return layer
+
+
+@every
+@torch.no_grad()
+def test_bytes_of_the_storage(position, kind, vectors):
+    """Said, counted and allocated: the same, for a cache with just enough room."""
+    layer, x, at = build(position), torch.randn(3, 20, 16), torch.arange(20)[None]
+    state = layer.start(3, 20, torch.float32, CPU)
+    assert type(state) is kind is cache_of(position)
+    for low, high in ((0, 13), (13, 14), (14, 19), (19, 20)):
+        layer.prefill(x[:, low:high], at[:, low:high], state)
+        assert state.nbytes() == 3 * layer.config.state_bytes(high)
+    held = [value for name, value in vars(state).items() if isinstance(value, torch.Tensor) and name != "positions"]
+    assert sum(value.untyped_storage().nbytes() for value in held) == state.nbytes()
+    assert state.nbytes() == 3 * 2 * vectors * 4 * 4
+    assert stored(position, 20) == vectors
+
+
+@torch.no_grad()
+def test_a_constant_size():
+    """Far more tokens than places: the ring turns, and decoding is still the whole."""
+    for position in (Rotary(map=StreamingLLM(window=5, sinks=2)), Rotary(map=LMInfinite(window=4, sinks=1))):
+        layer, x, at = build(position), torch.randn(1, 40, 16), torch.arange(40)[None]
+        state = layer.start(1, 7, torch.float32, CPU)
+        parts = [layer.prefill(x[:, [i]], at[:, [i]], state)[0] for i in range(40)]
+        torch.testing.assert_close(torch.cat(parts, dim=1), layer(x, at), rtol=1e-4, atol=1e-5)
+        assert state.nbytes() == layer.config.state_bytes(40) == layer.config.state_bytes(10**9)
+
+
+@torch.no_grad()
+def test_the_magnitude_of_a_scaling_reaches_the_cache():
+    """YaRN's temperature with a map: far keys are not turned, but scaled."""
+    position = Rotary(base=100.0, map=ReRoPE(window=3), scaling=YaRN(factor=4.0, train_length=8))
+    layer, x, at = build(position), torch.randn(1, 12, 16), torch.arange(12)[None]
+    state = layer.start(1, 12, torch.float32, CPU)
+    parts = [
+        layer.prefill(x[:, low:high], at[:, low:high], state)[0] for low, high in ((0, 4), (4, 5), (5, 9), (9, 12))
+    ]
+    torch.testing.assert_close(torch.cat(parts, dim=1), layer(x, at), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("owner", "reader"),
+    [
+        (Rotary(), Rotary(base=5e5)),
+        (Rotary(), NoPosition()),
+        (Rotary(map=ReRoPE(window=4)), Rotary(map=ReRoPE(window=5))),
+        (Rotary(map=StreamingLLM(window=4)), Rotary(map=LMInfinite(window=4))),
+    ],
+    ids=str,
+)
+def test_a_cache_of_another_method_is_refused(owner, reader):
+    state = build(owner).start(1, 8, torch.float32, CPU)
+    with pytest.raises(InputError, match=r"cache holds keys of .*: start a cache with this layer"):
+        build(reader).prefill(torch.randn(1, 2, 16), torch.arange(2)[None], state)
+
+
+def test_a_cache_of_another_type_is_refused():
+    layer = build(Rotary(map=ReRoPE(window=4)))
+    for other in (Rotary(), Rotary(map=StreamingLLM(window=4)), Rotary(scaling=DynamicNTK(train_length=8))):
+        state = build(other).start(1, 8, torch.float32, CPU)
+        with pytest.raises(InputError, match=f"Rotary cannot read a {type(state).__name__} cache"):
+            layer.prefill(torch.randn(1, 2, 16), torch.arange(2)[None], state)
+
+
+def test_a_full_cache():
+    layer = build(Rotary(map=ReRoPE(window=4)))
+    state = layer.start(1, 3, torch.float32, CPU)
+    with pytest.raises(InputError, match="room for 3 tokens, 4 are asked for"):
+        layer.prefill(torch.randn(1, 4, 16), torch.arange(4)[None], state)
+    small = replace(layer.config, position=Rotary(map=StreamingLLM(window=9))).build().start(1, 3, torch.float32, CPU)
+    with pytest.raises(InputError, match="room for 3 tokens, 4 are asked for"):
+        small.append(torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 4), torch.arange(4)[None])

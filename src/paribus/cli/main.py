@@ -10,7 +10,9 @@ from paribus.cli import (
     claims,
     clean,
     compare,
+    cost,
     evaluate,
+    extend,
     generate,
     merge,
     models,
@@ -34,6 +36,7 @@ for command in (
     check.check,
     claims.claims,
     compare.compare,
+    cost.cost,
     new.new,
     runs.runs,
     merge.merge,
@@ -41,6 +44,7 @@ for command in (
     train.train,
     evaluate.evaluate,
     generate.generate,
+    extend.extend,
     verify.verify,
 ):
     app.command()(command)

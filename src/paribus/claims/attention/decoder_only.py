@@ -38,10 +38,10 @@ claim = Claim(
     "2023-03-20",
     arms=[Arm("causal", causal), Arm("prefix", causal.with_mixer(mask=InputPrefix()))],
     task=Trained(
-        # Two steps of text, then one of questions with as many tokens; loss on the output only, in both arms.
+        # A step of text, then one of questions with as many tokens; loss on the output only, in both arms.
         data=Alternating(
             sources=(Continuation(of=Text(corpus=PythonStdlib()), given=GIVEN), QUESTIONS),
-            turns=(0, 0, 1),
+            turns=(0, 1),
             lengths=(None, FACTS.keys + 1),
         ),
         train_length=LENGTH,
@@ -56,7 +56,7 @@ claim = Claim(
     profiles={
         "smoke": Profile(budget=Budget(tokens=6 * 32 * LENGTH), seeds=range(2), learning_rates=(4e-3,)),
         "hour": Profile(
-            budget=Budget(tokens=600 * 32 * LENGTH),
+            budget=Budget(tokens=700 * 32 * LENGTH),
             seeds=range(16),
             learning_rates=(2e-3, 4e-3, 8e-3),
             tuning_fraction=1 / 3,
@@ -71,9 +71,9 @@ claim = Claim(
             "prefix",
             than="causal",
             metric="loss@128",
-            margin=0.022,  # 1 % of about 2.2 nats
+            margin=0.019,  # 1 % of about 1.9 nats
             provenance="published (no advantage of the prefix mask at 1000 M parameters, without a number); blind at "
-            "this size",
+            "this size, but for the level of the loss, from a one-seed sketch of the causal arm",
             dated="2026-11-22",
         ),
         # Where the claim should end: only an input that sees itself can read facts with the question in mind.
@@ -88,7 +88,7 @@ claim = Claim(
             dated="2026-11-22",
         ),
     ],
-    notes="One training in turns on text (two steps of three) and on questions. A row of questions is fifteen facts, "
+    notes="One training on text and on questions, a step each in turn. A row of questions is fifteen facts, "
     "one token each, and a question at the very end, to be answered in one token; input states of a causal model "
     "cannot know it. The rate is chosen by the loss on text.",
 )

@@ -1,5 +1,6 @@
 """The loop: one event a step, the rate of the schedule, exact resume wherever it stopped, and an end to divergence."""
 
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from paribus.attention import backends, programs
 from paribus.attention.grouped_query import GroupedQuery
 from paribus.data.batch import IGNORED, Batch, digest_of
 from paribus.data.synthetic.copy_task import Copy
@@ -226,3 +228,25 @@ def test_each_step_asks_for_its_own_batch_once():
 
     train(build(), Batches(), Recipe(), learning_rate=0.01, steps=5)
     assert asked == list(range(5))
+
+
+def test_the_programs_of_a_run_are_kept_beside_its_checkpoint(tmp_path, monkeypatch):
+    """Chosen at the first step, and the same for a run that goes on, whatever would be measured then."""
+    told = {"materialised": 1.0, "fused": 2.0}
+    monkeypatch.setattr(backends, "FEW", 0)
+    monkeypatch.setattr(programs, "_measure", lambda ways, like: {name: told[name] for name in ways})
+    monkeypatch.setattr(programs.platformdirs, "user_cache_path", lambda name: tmp_path / "nowhere" / name)
+    progress, journal = tmp_path / "cell" / "progress", Memory(stop=4)
+    (tmp_path / "cell").mkdir()
+    with pytest.raises(Stopped):
+        run(build(), journal, progress)
+    (shape,) = json.loads((tmp_path / "cell" / "programs.json").read_text())["shapes"].values()
+    assert shape == told
+    told |= {"materialised": 3.0}
+    (tmp_path / "nowhere" / "paribus" / "programs.json").unlink()
+    journal.stop, whole = None, Memory()
+    run(build(99), journal, progress)
+    told |= {"materialised": 1.0}
+    (tmp_path / "other").mkdir()
+    run(build(), whole, tmp_path / "other" / "progress")
+    assert journal.events == whole.events

@@ -1,9 +1,11 @@
 """Which program computes an attention: the dense reference, materialised scores, or a fused kernel.
 
-The choice depends on the parts and the shape only, never on a measurement, so that a cell gives the same bits each
-time; `Choice.why` says why, and reports print it. Materialised scores win at short lengths on a CPU (benchmarks/).
+What is possible depends on the parts and the shape. Among programs of plain causal attention a training chooses by
+measurement, once for each shape and machine, and keeps the choice with the run (programs.py); all else goes by rule,
+so that it gives the same bits each time. `Choice.why` says why.
 """
 
+from functools import partial
 from typing import Literal, NamedTuple
 
 import torch
@@ -12,17 +14,22 @@ from torch.nn import functional as F
 
 from paribus.attention.attend import attend
 from paribus.attention.materialised import causal_bias, materialised
+from paribus.attention.programs import FEW, Program, current
 from paribus.attention.tiled import available, tiled
 from paribus.normalizers.base import Normalizer
 from paribus.normalizers.softmax import Softmax
 from paribus.positions.base import Piece, Position
 
-# Up to here a CPU computes materialised scores faster than its fused kernel, forward and backward.
+# Up to here a CPU computes materialised scores faster than its fused kernel, forward and backward: the rule.
 DENSE_UP_TO = 256
+# Numbers in all scores together above which nobody would keep them, whatever it is worth in time.
+MANY = 2**27
+
+Name = Literal["dense", "materialised", "tiled", "fused"]
 
 
 class Choice(NamedTuple):
-    program: Literal["dense", "materialised", "tiled", "fused"]
+    program: Name
     why: str
 
 
@@ -51,6 +58,30 @@ def choose(
         few = f"{n_keys} keys are few enough for materialised scores to be faster on a CPU"
         return Choice("materialised", f"materialised: {few}") if plain_causal else Choice("dense", f"dense: {few}")
     return Choice("fused", "fused: softmax over one rotation")
+
+
+def choose_causal(ruled: Choice, q: Tensor, k: Tensor, v: Tensor, scale: float, units: bool) -> Choice:
+    """What is fastest under the plain causal mask: by measurement where `Programs` are at work, else by the rule.
+
+    q and k as they are multiplied; units: `tiled` can take them.
+    """
+    programs, (batch, heads, n, width) = current(), q.shape
+    if programs is None or q.device.type != "cpu" or batch * heads * n * n < FEW or not torch.is_grad_enabled():
+        return ruled
+    ways: dict[Name, Program] = {"fused": partial(fused, scale=scale, mask=None, causal=True)}
+    if batch * heads * n * n <= MANY:
+        ways["materialised"] = partial(materialised, scale=scale)
+    if units:
+        ways["tiled"] = partial(tiled, scale=scale)
+    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else q.dtype
+    shape = (
+        f"batch {batch}, heads {heads} / {k.shape[1]}, length {n}, width {width} / {v.shape[3]}, "
+        f"{str(dtype).removeprefix('torch.')}, threads {torch.get_num_threads()}"
+    )
+    times = programs.times(shape, ways, (q, k, v))
+    best, *others = sorted((name for name in ways if name in times), key=lambda name: times[name])
+    against = " and ".join(f"{times[name]:.3g} ({name})" for name in others)
+    return Choice(best, f"{best}: {times[best]:.3g} ms against {against or 'nothing else'}, measured on this machine")
 
 
 def fused(q: Tensor, k: Tensor, v: Tensor, *, scale: float, mask: Tensor | None, causal: bool) -> Tensor:
@@ -96,6 +127,8 @@ def run(
     if choice.program != "dense" or keys_rotated:
         rotated_q = position.rotate(q, q_positions)
         rotated_k = k if keys_rotated else position.rotate_key(k, k_positions)
+        if plain_causal and choice.program != "dense":
+            choice = choose_causal(choice, rotated_q, rotated_k, v, scale, units)
         if choice.program == "tiled":
             return tiled(rotated_q, rotated_k, v, scale)
         if choice.program == "materialised":

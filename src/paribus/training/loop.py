@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from paribus.attention.programs import Programs
 from paribus.core.config import require
 from paribus.data.source import Batches
 from paribus.losses.output.base import OutputLoss
@@ -20,6 +21,8 @@ from paribus.models.given_input import given_input
 from paribus.training.checkpoint import load_progress, save_progress
 from paribus.training.objective import objective
 from paribus.training.recipe import Recipe
+
+PROGRAMS = "programs.json"  # beside the checkpoint: which programs were measured to be the fastest
 
 
 @dataclass
@@ -76,6 +79,7 @@ def train(
     if start is not None and done == 0:
         done = load_progress(model, optimizer, start)
         require(0 < done <= steps, f"{start} holds no state of 1 to {steps} steps to go on from: make it again")
+    programs = Programs(None if progress is None else progress.with_name(PROGRAMS))
     journal = journal or Journal()
     journal.rewind(done)
     parameters = [weight for weight in model.parameters() if weight.requires_grad]
@@ -90,7 +94,8 @@ def train(
         for group in optimizer.param_groups:
             group["lr"] = rate
         entered = time.perf_counter()
-        lost = lowered(tokens, targets, **given_input(model, batch.prefix))
+        with programs.at_work():
+            lost = lowered(tokens, targets, **given_input(model, batch.prefix))
         lost.backward()
         norm = nn.utils.clip_grad_norm_(parameters, recipe.clip)
         optimizer.step()

@@ -1,0 +1,123 @@
+"""Which program computes causal attention fastest here: measured once for each shape and machine, and kept.
+
+A measurement may fall out otherwise the next time, and another program gives other bits. So what was found is written
+down in two places: beside the checkpoint of the run, which goes on with it wherever it stopped, and in the cache of the
+user, from which later runs on this machine take it. Where no `Programs` are at work nothing is measured.
+
+    {"schema": "paribus.programs/1", "machine": {...}, "shapes": {SHAPE: {PROGRAM: milliseconds, ...}, ...}}
+"""
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+import torch
+from torch import Tensor
+
+SCHEMA = "paribus.programs/1"
+ROUNDS = 3  # the fastest of them counts: other work on the machine only adds to a time
+# Scores (batch x heads x n x n) below which the choice matters less than its measurement: the rule decides.
+FEW = 2**20
+
+Times = dict[str, float]  # program -> milliseconds of a forward and a backward pass
+Program = Callable[[Tensor, Tensor, Tensor], Tensor]
+
+
+def machine() -> dict[str, str]:
+    """What a time depends on, besides the shape."""
+    return {"processor": _processor(), "system": platform.system(), "torch": torch.__version__}
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    told = dict(line.split(":", 1) for line in reversed(lines) if ":" in line)
+    names = ("model name", "cpu family", "model", "stepping")
+    return " ".join(value.strip() for key, value in sorted(told.items()) if key.strip() in names)
+
+
+class Programs:
+    """What was measured. record: the file of this run, or None; cache: that of this machine, by default the user's."""
+
+    def __init__(self, record: Path | None = None, cache: Path | None = None) -> None:
+        if cache is None:
+            cache = platformdirs.user_cache_path("paribus") / "programs.json"
+        self.record, self.cache = record, cache
+        self.own = _read(record)
+        here = _read(cache)
+        self.known = here["shapes"] if here["machine"] == machine() else {}
+
+    def times(self, shape: str, programs: Mapping[Any, Program], like: tuple[Tensor, Tensor, Tensor]) -> Times:
+        """How long each of the programs takes for tensors like these, measured now if it never was."""
+        times: Times | None = self.own["shapes"].get(shape) or self.known.get(shape)
+        if times is None or not times.keys() & programs.keys():
+            times = _measure(programs, like)
+            self.known[shape] = times
+            _write(self.cache, {"machine": machine(), "shapes": self.known})
+        if shape not in self.own["shapes"]:
+            self.own["shapes"][shape] = times
+            _write(self.record, {"machine": machine(), "shapes": self.own["shapes"]})
+        return {program: each for program, each in times.items() if program in programs}
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Let attention choose its program by measurement inside."""
+        token = _current.set(self)
+        try:
+            yield
+        finally:
+            _current.reset(token)
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    empty: dict[str, Any] = {"schema": SCHEMA, "machine": {}, "shapes": {}}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8")) if path is not None else empty
+    except (OSError, ValueError):  # absent or damaged: it is measured again
+        return empty
+    return found if isinstance(found, dict) and found.get("schema") == SCHEMA else empty
+
+
+def _write(path: Path | None, content: dict[str, Any]) -> None:
+    """Whole or not at all; a folder that cannot be written only costs the next measurement."""
+    if path is None:
+        return
+    part = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_text(json.dumps({"schema": SCHEMA, **content}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        part.replace(path)
+    except OSError:
+        with suppress(OSError):
+            part.unlink()
+
+
+def _measure(programs: Mapping[Any, Program], like: tuple[Tensor, Tensor, Tensor]) -> Times:
+    times: dict[str, list[float]] = {name: [] for name in programs}
+    with torch.enable_grad():
+        own = [x.detach().requires_grad_() for x in like]
+        for turn in range(ROUNDS + 1):  # the first warms up
+            for name, program in programs.items():
+                began = time.perf_counter()
+                out = program(own[0], own[1], own[2])
+                torch.autograd.grad(out, own, torch.ones_like(out))
+                if turn:
+                    times[name].append(1000 * (time.perf_counter() - began))
+    return {name: round(min(found), 3) for name, found in times.items()}
+
+
+_current: ContextVar[Programs | None] = ContextVar("programs", default=None)
+
+
+def current() -> Programs | None:
+    """The programs at work, if choices are to be measured."""
+    return _current.get()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from paribus.lab.along import Point, points
 from paribus.lab.cell import Cell
 from paribus.lab.claim import Trained
 from paribus.lab.plan import Plan
+from paribus.lab.ranking import Ranking, rankings
 from paribus.lab.statistics import Paired
 from paribus.lab.verdict import Measure, Results, Verdict
 
@@ -81,6 +83,14 @@ class Record:
         ]
         return {"trend": {"points": [point.entry() for point in self.points()], "cells": cells}}
 
+    @cached_property
+    def rankings(self) -> tuple[Ranking, ...]:
+        """All arms against one another in the metrics that are predicted; none from a smoke run."""
+        if self.plan.smoke:
+            return ()
+        measures = {one.prediction.metric: one.measure for one in self.verdict.outcomes}
+        return rankings([one.prediction for one in self.verdict.outcomes], self.verdict.primary, self.results, measures)
+
     def verdict_json(self) -> dict[str, Any]:
         """The contents of verdict.json, schema paribus.verdict/1."""
         plan = self.plan
@@ -103,6 +113,7 @@ class Record:
                 {"id": name, "n": noise.n, "mean": noise.mean, "p_t": noise.p_t(), "values": list(noise.values)}
                 for name, noise in self.noise.items()
             ],
+            "rankings": [ranking.entry() for ranking in self.rankings],
             "matching": matching,
             "corpus": {"manifest": plan.manifest.get("digest", "")},
             "environment": asdict(plan.environment),

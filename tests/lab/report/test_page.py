@@ -14,6 +14,7 @@ import pytest
 from paribus.lab.claim import Arm, Claim
 from paribus.lab.plan import Plan
 from paribus.lab.record import Record
+from paribus.lab.report.markdown import markdown
 from paribus.lab.report.page import page
 from paribus.lab.report.write import write_report
 
@@ -121,7 +122,18 @@ def test_a_page_of_eight_seeds_and_four_arms_says_it_all(make: Make) -> None:
     assert "None is needed: every comparison is between readers" in text
     assert text.count("adjusted 95 % interval") >= 5
     sections = re.findall(r'<section id="(\w+)"', page(record))
-    assert sections == ["result", "predictions", "training", "rates", "noise", "cost", "protocol", "raw", "sources"]
+    assert sections == [
+        "result",
+        "predictions",
+        "ranking",
+        "training",
+        "rates",
+        "noise",
+        "cost",
+        "protocol",
+        "raw",
+        "sources",
+    ]
 
 
 def test_every_number_of_every_seed_stands_in_the_raw_table(make: Make) -> None:
@@ -178,7 +190,7 @@ def test_a_measured_task_has_dots_and_no_training(make: Make) -> None:
     text = " ".join(whole.said)
     assert "13 paired replicates (unit: document)" in text
     assert "Nothing was trained" in text
-    assert whole.tags["svg"] == 3 + 2
+    assert whole.tags["svg"] == 3 + 2 + 2  # metrics, predictions, rankings
 
 
 def test_a_diverged_run_is_counted_and_told(make: Make) -> None:
@@ -297,3 +309,31 @@ def four_arms(plan: Plan, arm: str, seed: int) -> dict[str, float]:
     gain = 0.1 * ("gelu" in arm) + 0.2 * ("key" in arm) + 0.3 * ("+" in arm)
     found = records.plausible(plan, arm, seed)
     return {name: value + gain * (-1 if name.startswith("loss") else 0.1) for name, value in found.items()}
+
+
+def test_all_arms_are_ranked_with_letters(make: Make) -> None:
+    record = make()
+    (one, *_) = record.rankings
+    assert [place.arm for place in one.places] == ["rerope", "ntk-aware", "plain", "interpolation"]
+    told = record.verdict_json()["rankings"]
+    assert [entry["metric"] for entry in told] == list(dict.fromkeys(p.metric for p in record.plan.predictions))
+    text = " ".join("".join(checked(record).said).split())
+    assert "share a chance of error of 5 % (Holm), which is apart from that of the predictions." in text
+    assert "no two of" not in text
+    whole = markdown(record)
+    for place in one.places:
+        assert re.search(rf"\| {place.arm} \| [\d.]+ \| {place.letters} \|", whole), place
+
+
+def test_too_few_seeds_to_tell_any_two_arms_apart(make: Make) -> None:
+    record = make(seeds=3)
+    assert {place.letters for place in record.rankings[0].places} == {"a"}
+    text = " ".join("".join(checked(record).said).split())
+    assert "With 3 seeds no two of 4 arms can be told apart: 8 would be the fewest." in text
+
+
+def test_what_is_not_ranked(make: Make) -> None:
+    for record in (make(seeds=1), make(claim=records.two_trained()), make(profile="smoke")):
+        assert record.rankings == ()
+        assert "ranking" not in checked(record).ids
+        assert "## Ranking" not in markdown(record)

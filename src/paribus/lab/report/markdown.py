@@ -12,6 +12,7 @@ from paribus.lab.report.metrics import means
 from paribus.lab.report.quantity import p_value
 from paribus.lab.report.sections.cost import cost_facts
 from paribus.lab.report.sections.protocol import arms, corpus_facts, protocol_facts
+from paribus.lab.report.sections.ranking import places, rules
 from paribus.lab.report.sections.raw import sources
 from paribus.lab.report.sections.trend import how, trend_table
 
@@ -35,6 +36,7 @@ def markdown(record: Record) -> str:
         "",
         *_predictions(record),
         "",
+        *_rankings(record),
         "## Arms",
         "",
         *_list((arm.name, described(plan, arm)) for arm in plan.claim.arms),
@@ -98,6 +100,14 @@ def _predictions(record: Record) -> list[str]:
         "provenance",
     ]
     return rows(header, body)
+
+
+def _rankings(record: Record) -> list[str]:
+    if not record.rankings:
+        return []
+    one = record.rankings[0]
+    told = "Arms that share a letter were not shown to differ, which does not make them equal. " + rules(record, one)
+    return ["## Ranking", "", safe(told), "", *rows(*places(record, one, signs=False)), ""]
 
 
 def _noise(record: Record) -> list[str]:

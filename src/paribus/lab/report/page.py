@@ -11,6 +11,7 @@ from paribus.lab.report.sections.noise import noise
 from paribus.lab.report.sections.pictures import first_picture, pictures
 from paribus.lab.report.sections.predictions import predictions
 from paribus.lab.report.sections.protocol import protocol
+from paribus.lab.report.sections.ranking import ranking
 from paribus.lab.report.sections.raw import raw, references
 from paribus.lab.report.sections.training import learning_rates, training
 from paribus.lab.report.sections.trend import trends
@@ -22,7 +23,20 @@ POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 def page(record: Record) -> str:
     plan = record.plan
     opening = (title, first_picture, verdict)
-    parts = (*opening, pictures, predictions, trends, training, learning_rates, noise, cost, protocol, raw, references)
+    parts = (
+        *opening,
+        pictures,
+        predictions,
+        ranking,
+        trends,
+        training,
+        learning_rates,
+        noise,
+        cost,
+        protocol,
+        raw,
+        references,
+    )
     body = join([part(record) for part in parts], "\n")
     head = join(
         [

@@ -1,8 +1,12 @@
 """A metric without lengths: every run as a dot, one row an arm, with the mean and its band."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from paribus.lab.record import Record
 from paribus.lab.report.band import band
 from paribus.lab.report.figures.canvas import (
+    FONT,
     Canvas,
     padded,
     round_ticks,
@@ -18,13 +22,21 @@ from paribus.lab.report.quantity import Quantity
 
 ROW = 44.0
 RADIUS = 4.0
+LETTERS: dict[str, Any] = {"fontsize": FONT + 1, "fontweight": "bold"}
 
 
-def dots(record: Record, quantity: Quantity) -> str:
+def dots(record: Record, quantity: Quantity, letters: Mapping[str, str] | None = None) -> str:
+    """letters: of a ranking, arm -> letters, best arm first: rows in that order, with the letters at their ends."""
     arms = [(i, arm.name) for i, arm in enumerate(record.plan.claim.arms) if values(record, arm.name, quantity.metric)]
+    if letters is not None:
+        place = list(letters)
+        arms.sort(key=lambda arm: place.index(arm[1]))
     with settings():
         left = 20 + max(text_width(short(name), weight="bold") for _, name in arms)
-        canvas = Canvas(height=ROW * len(arms) + 52 + 8, left=left, right=20, top=8, bottom=52)
+        right = (
+            20 if letters is None else 28 + max(text_width(short(one, 12), weight="bold") for one in letters.values())
+        )
+        canvas = Canvas(height=ROW * len(arms) + 52 + 8, left=left, right=right, top=8, bottom=52)
         axes = canvas.axes
         runs = [[quantity.scaled(v) for v in values(record, name, quantity.metric)] for _, name in arms]
         bands = [band(one) for one in runs]
@@ -57,9 +69,13 @@ def dots(record: Record, quantity: Quantity) -> str:
             canvas.write(
                 canvas.left - 10, canvas.pixel(low, row)[1], short(name), color=colour, ha="right", fontweight="bold"
             )
+            if letters is not None:
+                at = canvas.width - canvas.right + 14
+                canvas.write(at, canvas.pixel(low, row)[1], short(letters[name], 12), color=INK, ha="left", **LETTERS)
         unit = f", {quantity.unit_shown}" if quantity.unit_shown else ""
         canvas.x_title(f"{short(quantity.metric, 40)}{unit} ({quantity.better})")
-        return canvas.svg(f"{quantity.metric} of every run, one row an arm", f"dots-{quantity.metric}")
+        what = "" if letters is None else ", best first, with the letters of the ranking"
+        return canvas.svg(f"{quantity.metric} of every run, one row an arm{what}", f"dots-{quantity.metric}{what}")
 
 
 def squeezed(offsets: list[float], most: float) -> list[float]:

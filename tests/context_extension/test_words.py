@@ -1,13 +1,14 @@
 import pytest
+import torch
 
 from paribus.attention.scales.log_length import LogLength
-from paribus.context_extension.words import kebab, known, method
+from paribus.context_extension.words import kebab, known, method, numbers
 from paribus.core.errors import InputError
 from paribus.positions.maps.rerope import ReRoPE
 from paribus.positions.scaling.ntk_aware import NTKAware
 from paribus.positions.scaling.position_interpolation import PositionInterpolation
 
-NUMBERS = {"factor": 4.0, "window": 16, "train_length": 64}
+NUMBERS = {"": {"factor": 4.0, "window": 16, "train_length": 64}}
 
 
 def test_words_are_the_names_of_the_classes():
@@ -28,7 +29,8 @@ def test_words_are_the_names_of_the_classes():
 def test_numbers_go_where_they_are_named():
     assert method("rerope", NUMBERS) == [ReRoPE(window=16)]
     assert method("pi", NUMBERS) == [PositionInterpolation(factor=4.0)]
-    assert method("ntk-aware + log-length", {**NUMBERS, "base": 64.0, "at_least_one": True}) == [
+    own = {"log-length": {"base": 64.0, "at_least_one": True}}
+    assert method("ntk-aware + log-length", NUMBERS | own) == [
         NTKAware(factor=4.0),
         LogLength(base=64.0, at_least_one=True),
     ]
@@ -49,4 +51,15 @@ def test_words_that_are_no_method(words, told):
 
 def test_numbers_that_a_method_refuses():
     with pytest.raises(InputError, match=r"ntk-aware: factor = 0\.5"):
-        method("ntk-aware", {"factor": 0.5})
+        method("ntk-aware", {"": {"factor": 0.5}})
+
+
+def test_every_method_but_the_searched_one_has_its_numbers():
+    filled = numbers(trained=64, asked=256)
+    for word in known().keys() - {"longrope"}:
+        assert len(method(word, filled)) == 1
+    assert method("rerope", filled) == [ReRoPE(window=16)]
+    # Distances of the last query fit into half of the trained length.
+    assert float(method("leaky-rerope", filled)[0](torch.tensor(255), torch.tensor(0))) <= 32
+    with pytest.raises(InputError, match=r"--window 65: expected 1 to 64"):
+        numbers(64, 256, window=65)

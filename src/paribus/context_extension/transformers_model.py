@@ -84,7 +84,7 @@ class _Still:
     """In place of the table's forward: no rotation, so that queries and keys stay raw."""
 
     def __init__(self, table: nn.Module, config: Any) -> None:
-        self.width, self.config = 2 * table.inv_freq.shape[-1], config
+        self.width, self.config = 2 * len(table.get_buffer("inv_freq")), config
 
     def __call__(self, x: Tensor, position_ids: Tensor) -> tuple[Tensor, Tensor]:
         if self.config._attn_implementation != NAME:

@@ -3,12 +3,13 @@
 A word is the name of a class in positions/scaling, positions/maps or attention/scales, found in its folder.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from typing import Any
 
-from paribus.attention.scales.base import Scale
+from paribus.attention.scales.log_length import LogLength
 from paribus.context_extension.method import Change
 from paribus.core.config import part_name
 from paribus.core.discovery import members
@@ -19,6 +20,7 @@ from paribus.positions.scaling.base import Scaling
 from paribus.positions.scaling.unscaled import Unscaled
 
 SHORT = {"pi": "position-interpolation", "leaky": "leaky-rerope"}
+SCALES = (LogLength,)  # of the scales, those that a model trained without them can be read with
 
 
 def kebab(name: str) -> str:
@@ -29,12 +31,32 @@ def kebab(name: str) -> str:
 
 def known() -> dict[str, type[Any]]:
     """Word -> class, of every method."""
-    found = [*members(Scaling), *members(PositionMap), *members(Scale)]
+    found = [*members(Scaling), *members(PositionMap), *SCALES]
     return {kebab(part_name(one)): one for one in found if one not in (Unscaled, Identity)}
 
 
-def method(words: str, numbers: Mapping[str, Any]) -> list[Change]:
-    """`words`: one or several methods joined by +. numbers: what their fields may be filled from, by name.
+def numbers(trained: int, asked: int, window: int | None = None) -> dict[str, dict[str, Any]]:
+    """What the fields of a method are filled with by default: word (or "" for all) -> field -> number.
+
+    window: by default a quarter of the trained length, as the sources of ReRoPE advise.
+    """
+    w = max(1, trained // 4) if window is None else window
+    if not 1 <= w <= trained:
+        raise InputError(f"--window {w}: expected 1 to {trained}, the trained length")
+    # Far distances must fit into what is left of the trained length; Leaky ReRoPE is best with half of it.
+    room = max(1, trained - w)
+    half = max(1.0, trained / 2 - w)
+    return {
+        "": {"factor": max(1.0, asked / trained), "window": w, "train_length": trained},
+        "leaky-rerope": {"factor": max(1.0, (asked - w) / half)},
+        "self-extend": {"group": max(1, math.ceil((asked - w) / room))},
+        "dual-chunk": {"chunk": max(1, 3 * trained // 4)},
+        "log-length": {"base": float(trained), "at_least_one": True},
+    }
+
+
+def method(words: str, numbers: Mapping[str, Mapping[str, Any]]) -> list[Change]:
+    """`words`: one or several methods joined by +. numbers: word (or "" for all) -> field -> what it is filled with.
 
     Fields that have a default are filled too where a number of their name is given.
     """
@@ -44,7 +66,7 @@ def method(words: str, numbers: Mapping[str, Any]) -> list[Change]:
         name = SHORT.get(word.strip(), word.strip())
         if name not in table:
             raise InputError(f"no method {word.strip()!r}; {nearest(name, table)}")
-        changes.append(_made(name, table[name], numbers))
+        changes.append(_made(name, table[name], {**numbers.get("", {}), **numbers.get(name, {})}))
     return changes
 
 

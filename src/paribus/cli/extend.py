@@ -1,0 +1,169 @@
+"""`paribus extend MODEL --method METHOD --to N`: let a checkpoint read longer than it was trained."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from paribus.core.errors import InputError
+
+if TYPE_CHECKING:
+    from paribus.context_extension.evaluate import Curve, Depths
+    from paribus.context_extension.explain import Explanation
+
+TEXTS = 2  # texts of the distance probe, by default
+
+
+def extend(
+    model: Annotated[str, typer.Argument(help="A Hugging Face folder, a .gguf file, or a known name such as smollm2.")],
+    to: Annotated[int, typer.Option(help="The length to be read, in tokens.")],
+    method: Annotated[str | None, typer.Option(help="Such as ntk-aware, yarn, rerope; several joined by +.")] = None,
+    window: Annotated[int | None, typer.Option(help="Of a map of distances; a quarter of the trained length.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", metavar="NAME=NUMBER", help="Another number.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Say what every method would do; read nothing.")] = False,
+    evaluate: Annotated[list[Path] | None, typer.Option(help="Texts to read at full length; takes minutes.")] = None,
+    last: Annotated[int, typer.Option(help="Final tokens scored while the context grows.")] = 1024,
+    out: Annotated[Path | None, typer.Option(help="Save the extended checkpoint in this folder.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the loss; .svg, .png or .pdf.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Extend a checkpoint without training, measure what it is worth, and save it."""
+    import json
+    from dataclasses import asdict
+
+    from rich.console import Console
+
+    from paribus.cli import extend_view as view
+    from paribus.context_extension.words import method as read_method
+    from paribus.context_extension.words import numbers
+
+    console = Console(highlight=False, stderr=as_json)
+    if explain:
+        explained = _explained(model, to, window, set_)
+        if as_json:
+            typer.echo(json.dumps(asdict(explained)))
+        else:
+            view.explanation(explained, console)
+        return
+    if method is None:
+        raise InputError("no --method is given: --explain compares them, --method rerope takes one")
+    if plot is not None and plot.suffix not in (".svg", ".png", ".pdf"):
+        raise InputError(f"--plot {plot}: expected a name that ends in .svg, .png or .pdf")
+    from paribus.context_extension.explain import facts
+    from paribus.context_extension.extend import extend as apply
+    from paribus.context_extension.method import changed
+    from paribus.models.checkpoints.open import load_checkpoint, open_checkpoint
+    from paribus.models.checkpoints.rope import described
+    from paribus.tokenizer.byte_level import ByteLevelBPE
+
+    rotary, head_dim, trained = facts(open_checkpoint(model).config)
+    changes = read_method(method, _with(numbers(trained, to, window), set_))
+    if to <= trained:
+        raise InputError(f"--to {to}: the model was trained at {trained}; ask for a longer length")
+    if out is not None:
+        described(changed(rotary, *changes).position, head_dim, trained)  # refuses what no checkpoint can say, now
+    with console.status(f"loading {model}"):
+        plain, checkpoint = load_checkpoint(model)
+        extended = apply(plain, *changes)
+    if checkpoint.tokenizer is None:
+        raise InputError(f"{checkpoint.path} brings no tokenizer that can be read here, so no text can be measured")
+    codec = ByteLevelBPE(checkpoint.tokenizer)
+    with console.status("measuring") as status:
+        curves, depths = _measured(plain, extended, method, codec, trained, to, last, evaluate, status.update)
+    if as_json:
+        found = {"curves": [asdict(one) for one in curves], "depths": [asdict(one) for one in depths]}
+        typer.echo(json.dumps({"model": model, "method": repr(changes), "trained": trained, "to": to} | found))
+    else:
+        view.measured(curves, depths, trained, to, changes, console)
+    if plot is not None:
+        view.draw(curves, trained, plot)
+        console.print(f"picture: {plot}")
+    if out is not None:
+        _save(extended, checkpoint, out, to, trained, console)
+
+
+def _with(filled: dict[str, dict[str, Any]], given: list[str] | None) -> dict[str, dict[str, Any]]:
+    """The numbers with those of --set over them; `--set yarn.ramp=paper` is for one method only."""
+    for one in given or []:
+        name, sign, value = one.partition("=")
+        if not sign:
+            raise InputError(f"--set {one}: expected NAME=NUMBER")
+        word, dot, field = name.rpartition(".")
+        if dot:
+            filled.setdefault(word, {})[field] = _number(value)
+            continue
+        for fields in filled.values():
+            fields.pop(name, None)
+        filled[""][name] = _number(value)
+    return filled
+
+
+def _number(text: str) -> Any:
+    if "," in text:
+        return tuple(_number(part) for part in text.split(","))
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return {"true": True, "false": False}.get(text.lower(), text)
+
+
+def _explained(model: str, to: int, window: int | None, given: list[str] | None) -> "Explanation":
+    from paribus.context_extension.explain import explain, facts
+    from paribus.context_extension.words import known, method, numbers
+    from paribus.models.checkpoints.open import open_checkpoint
+
+    rotary, head_dim, trained = facts(open_checkpoint(model).config)
+    filled = _with(numbers(trained, to, window), given)
+    filled.setdefault("dynamic-ntk", {})["length"] = max(to, trained)
+    words = [word for word in known() if word not in ("longrope", "log-length")]
+    return explain(rotary, head_dim, trained, to, {word: method(word, filled) for word in words})
+
+
+def _measured(
+    plain: Any,
+    extended: Any,
+    method: str,
+    codec: Any,
+    trained: int,
+    to: int,
+    last: int,
+    files: list[Path] | None,
+    tell: Any,
+) -> "tuple[list[Curve], list[Depths]]":
+    import torch
+
+    from paribus.context_extension.evaluate import HALF, contexts, pieces, probe, retrieval
+    from paribus.evaluation.reader import Reader
+    from paribus.text.corpora import corpus_from_word
+    from paribus.text.corpora.python_docs import PythonDocs
+
+    readers: dict[str, Reader] = {"plain": plain, method: extended}
+
+    def ids(data: bytes) -> torch.Tensor:
+        return torch.from_numpy(codec.encode(data).astype("int64"))
+
+    if files is None:
+        documents = sorted((one.data for one in PythonDocs().documents()), key=len, reverse=True)
+        texts = [ids(data) for data in documents[:TEXTS]]
+    else:
+        texts = [ids(b"\n\n".join(d.data for d in corpus_from_word(str(file)).documents())) for file in files]
+    half = min(HALF, trained // 4)
+    distances = sorted({half, trained // 2, trained - half, trained + (to - trained) // 2, to - half})
+    curves = probe(readers, pieces(texts, max(TEXTS, len(texts)), 2 * half), distances, tell, half)
+    depths: list[Depths] = []
+    if files is not None:
+        at = sorted({max(last, trained // 4), trained, to})
+        curves += contexts(readers, texts, at, last, tell)
+        depths = retrieval(readers, codec, to, texts[0], tell)
+    return curves, depths
+
+
+def _save(model: Any, checkpoint: Any, out: Path, to: int, trained: int, console: Any) -> None:
+    from paribus.models.checkpoints.open import save_checkpoint
+
+    kept = ("bos_token_id", "eos_token_id", "pad_token_id")
+    more = {name: checkpoint.config[name] for name in kept if checkpoint.config.get(name) is not None}
+    save_checkpoint(model, out, to, trained, checkpoint.tokenizer, more)
+    console.print(f"saved in {out}: transformers loads it as it is")

@@ -1,0 +1,126 @@
+"""What happens to a model's rotations beyond its trained length, and what each method would do about it.
+
+A pair of coordinates with frequency theta turns L theta / 2 pi times within the trained length L. One that turned less
+than once has met a part of its circle only, and meets unseen angles beyond L: those are the pairs that break.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from paribus.context_extension.method import Change, changed
+from paribus.core.errors import InputError
+from paribus.models.checkpoints.rope import rotary_of
+from paribus.positions.maps.base import PositionMap
+from paribus.positions.rotary import Rotary
+from paribus.theory.rope_base import lower_bound, max_length
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One pair of coordinates under plain RoPE."""
+
+    index: int
+    frequency: float  # radians per position
+    wavelength: float  # positions
+    turns_trained: float
+    turns_asked: float
+
+    @property
+    def leaves(self) -> bool:
+        """It meets angles that it never saw in training."""
+        return self.turns_trained < 1 and self.turns_asked > self.turns_trained
+
+
+@dataclass(frozen=True)
+class Effect:
+    """What a method makes of the asked length."""
+
+    name: str
+    pairs_outside: int  # pairs that still meet unseen angles
+    slowest_arc: float  # asked over trained arc of the slowest pair; above 1 is unseen
+    fastest_change: float  # new over old frequency of the fastest pair; 1 keeps near tokens apart as trained
+    largest_distance: float  # at which a query still scores a key
+    score_factor: float  # what scores are multiplied by besides
+
+
+@dataclass(frozen=True)
+class Explanation:
+    base: float
+    head_dim: int
+    trained: int
+    asked: int
+    pairs: tuple[Pair, ...]
+    bound: float  # the smallest base that can tell near from far at the asked length
+    reach: int  # the longest length that this base can serve, by the same bound
+    effects: tuple[Effect, ...]
+
+
+def facts(config: Mapping[str, Any]) -> tuple[Rotary, int, int]:
+    """Rotary positions, head_dim and trained length of a config.json. Raises InputError where one is not said."""
+    rotary = rotary_of(config)
+    head_dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
+    told = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    trained = told.get("original_max_position_embeddings") or config.get("max_position_embeddings")
+    if not trained:
+        raise InputError("config.json does not say max_position_embeddings: give the trained length with --trained")
+    return rotary, int(head_dim), int(trained)
+
+
+def explain(
+    rotary: Rotary, head_dim: int, trained: int, asked: int, methods: Mapping[str, Sequence[Change]]
+) -> Explanation:
+    """methods: name -> changes to compare. Raises InputError when asked <= trained."""
+    if asked <= trained:
+        raise InputError(f"--to {asked}: the model was trained at {trained}; ask for a longer length")
+    theta = rotary.frequencies(head_dim)
+    turn = theta / (2 * math.pi)
+    pairs = tuple(
+        Pair(i, float(theta[i]), 1 / float(turn[i]), trained * float(turn[i]), asked * float(turn[i]))
+        for i in range(len(theta))
+    )
+    plain = {"plain": (rotary,)}
+    effects = tuple(
+        _effect(name, rotary, changes, head_dim, trained, asked) for name, changes in {**plain, **methods}.items()
+    )
+    return Explanation(
+        base=rotary.base,
+        head_dim=head_dim,
+        trained=trained,
+        asked=asked,
+        pairs=pairs,
+        bound=lower_bound(asked, head_dim),
+        reach=max_length(rotary.base, head_dim),
+        effects=effects,
+    )
+
+
+def _effect(name: str, rotary: Rotary, changes: Sequence[Change], head_dim: int, trained: int, asked: int) -> Effect:
+    reading = changed(rotary, *changes)
+    before, after = rotary.frequencies(head_dim), reading.position.frequencies(head_dim)
+    largest = _largest_distance(reading.position.map, asked)
+    # Angles that training met: up to trained * theta, or all of the circle.
+    met = torch.minimum(trained * before, torch.full_like(before, 2 * math.pi))
+    meets = torch.minimum(largest * after, torch.full_like(after, 2 * math.pi))
+    outside = int((meets > met * (1 + 1e-9)).sum())
+    return Effect(
+        name=name,
+        pairs_outside=outside,
+        slowest_arc=float(largest * after[-1] / (trained * before[-1])),
+        fastest_change=float(after[0] / before[0]),
+        largest_distance=largest,
+        score_factor=reading.position.scaling.magnitude**2,
+    )
+
+
+def _largest_distance(map: PositionMap, asked: int) -> float:
+    """The largest f(m, n) of a key that the last query sees."""
+    n = torch.arange(asked)
+    m = torch.full_like(n, asked - 1)
+    seen = torch.zeros(asked, dtype=torch.bool)
+    for piece in map.causal_pieces():
+        seen |= piece.pairs(m, n)
+    return float(map(m[seen], n[seen]).max())

@@ -41,6 +41,7 @@ for command in (
     runs.runs,
     merge.merge,
     clean.clean,
+    export.export,
     train.train,
     evaluate.evaluate,
     generate.generate,

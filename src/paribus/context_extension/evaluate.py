@@ -10,7 +10,7 @@ from paribus.core.errors import InputError
 from paribus.evaluation.distance_probe import distance_probe
 from paribus.evaluation.growing_context import growing_context
 from paribus.evaluation.reader import Reader
-from paribus.evaluation.retrieval import needle, pass_key, retrieve
+from paribus.evaluation.retrieval import Fact, needle, pass_key, retrieve
 from paribus.tokenizer.base import Codec
 
 HALF = 640  # tokens of each half of the distance probe
@@ -101,7 +101,7 @@ def retrieval(
 ) -> list[Depths]:
     """Pass key in filler, and a needle in the text where one is given, at five depths."""
     rows = []
-    kinds = [("pass key", pass_key(seed), None)]
+    kinds: list[tuple[str, Fact, Tensor | None]] = [("pass key", pass_key(seed), None)]
     if text is not None:
         kinds.append(("needle", needle(seed), text))
     for name, read in readers.items():

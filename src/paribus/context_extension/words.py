@@ -31,7 +31,7 @@ def kebab(name: str) -> str:
 
 def known() -> dict[str, type[Any]]:
     """Word -> class, of every method."""
-    found = [*members(Scaling), *members(PositionMap), *SCALES]
+    found: list[type[Any]] = [*members(Scaling), *members(PositionMap), *SCALES]
     return {kebab(part_name(one)): one for one in found if one not in (Unscaled, Identity)}
 
 

@@ -35,7 +35,7 @@ class RMSNorm(nn.Module):
             if dtype in (torch.float32, torch.bfloat16):
                 fast: Tensor = _Kernel.apply(x, self.gain, self.eps, dtype)  # type: ignore[no-untyped-call]
                 return fast
-        if x.is_cuda or x.dtype.itemsize < 4:
+        if x.is_cuda or x.dtype.itemsize < 4 or kernels.mapped():
             return F.rms_norm(x, self.gain.shape, self.gain, self.eps)
         normed: Tensor = _RMSNorm.apply(x, self.gain, self.eps)  # type: ignore[no-untyped-call]
         return normed

@@ -13,7 +13,7 @@ class HalfSplit(Pairing):
     source: ClassVar[str] = "Black et al., GPT-NeoX-20B, arXiv:2204.06745"
 
     def rotate(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        if cos.requires_grad or sin.requires_grad:  # frequencies that are trained
+        if kernels.mapped() or cos.requires_grad or sin.requires_grad:  # the latter: frequencies that are trained
             return in_32_bits(turn, x, cos, sin)
         turned: Tensor = _Turn.apply(x, cos, sin, False)  # type: ignore[no-untyped-call]
         return turned

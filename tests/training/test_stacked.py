@@ -1,0 +1,125 @@
+"""Seeds trained together against the loop, one after the other: events, weights, divergence, and what is refused."""
+
+import math
+from dataclasses import replace
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import nn
+
+from paribus.attention.grouped_query import GroupedQuery
+from paribus.attention.masks.input_prefix import InputPrefix
+from paribus.core.errors import ConfigError
+from paribus.data.batch import Batch
+from paribus.data.synthetic.copy_task import Copy
+from paribus.layers.feed_forward.plain import FeedForward
+from paribus.layers.parameters import draw
+from paribus.models.decoder import DecoderLM
+from paribus.training.loop import Journal, train
+from paribus.training.optimizers.base import OptimizerRecipe
+from paribus.training.recipe import Recipe
+from paribus.training.stacked import train_stacked
+
+CONFIG = DecoderLM.Config(
+    n_layers=2,
+    d_model=16,
+    mixer=GroupedQuery.Config(n_heads=4, n_kv_heads=2),
+    feed_forward=FeedForward.Config(d_ff=20),
+    vocab_size=8,
+)
+SEEDS, STEPS = (0, 1, 2), 5
+
+
+class Memory(Journal):
+    def __init__(self) -> None:
+        self.events: list[dict[str, Any]] = []
+
+    def event(self, event: dict[str, Any]) -> None:
+        self.events.append(event)
+
+
+def build(seed: int, config: DecoderLM.Config = CONFIG) -> DecoderLM:
+    model = config.build()
+    draw(model, seed)
+    return model
+
+
+def batches(seed: int) -> Any:
+    return Copy(vocab_size=8).prepare().batches(seed=seed, batch=4, length=13)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_each_seed_is_trained_as_if_alone(dtype):
+    # A clip that acts on some steps and not on others.
+    recipe = Recipe(batch=4, clip=1.5, dtype=dtype)
+    stack, journals = [build(seed) for seed in SEEDS], [Memory() for _ in SEEDS]
+    outcomes = train_stacked(
+        stack, [batches(seed) for seed in SEEDS], recipe, learning_rate=0.01, steps=STEPS, journals=journals
+    )
+    # In 16 bits the two round in different places, and AdamW's first steps have the size of the rate whatever they are.
+    near = {"rel": 1e-5} if dtype == "float32" else {"rel": 0.1}
+    for seed, model, outcome, journal in zip(SEEDS, stack, outcomes, journals):
+        alone, memory = build(seed), Memory()
+        expected = train(alone, batches(seed), recipe, learning_rate=0.01, steps=STEPS, journal=memory)
+        assert (outcome.steps, outcome.diverged) == (expected.steps, expected.diverged)
+        assert outcome.final_loss == pytest.approx(expected.final_loss, **near)
+        for one, other in zip(journal.events, memory.events, strict=True):
+            assert {name: one[name] for name in ("step", "rate", "batch")} == {
+                name: other[name] for name in ("step", "rate", "batch")
+            }
+            assert [one["loss"], one["norm"]] == pytest.approx([other["loss"], other["norm"]], **near)
+        for one, other in zip(model.parameters(), alone.parameters()):
+            # AdamW makes a step of the size of the rate even of a tiny gradient.
+            tolerance = {"rtol": 1e-3, "atol": 1e-4} if dtype == "float32" else {"rtol": 0, "atol": 2 * 0.01 * STEPS}
+            torch.testing.assert_close(one, other, **tolerance)
+    assert not stack[0].training
+
+
+def test_one_seed_may_diverge_alone():
+    stack, journals = [build(seed) for seed in SEEDS], [Memory() for _ in SEEDS]
+    with torch.no_grad():
+        stack[1].embedding.weight.fill_(math.inf)
+    outcomes = train_stacked(
+        stack, [batches(seed) for seed in SEEDS], Recipe(batch=4), learning_rate=0.01, steps=STEPS, journals=journals
+    )
+    assert [outcome.diverged for outcome in outcomes] == [False, True, False]
+    assert [len(journal.events) for journal in journals] == [STEPS, 1, STEPS]
+    assert journals[1].events[0]["loss"] is None
+    alone = build(2)
+    train(alone, batches(2), Recipe(batch=4), learning_rate=0.01, steps=STEPS)
+    torch.testing.assert_close(stack[2].embedding.weight, alone.embedding.weight, rtol=1e-3, atol=1e-4)
+
+
+def test_other_shapes_are_refused():
+    stack = [build(0), build(1, replace(CONFIG, n_layers=1))]
+    with pytest.raises(ConfigError, match="different names or shapes"):
+        train_stacked(stack, [batches(0), batches(1)], Recipe(batch=4), learning_rate=0.01, steps=1)
+
+
+def test_one_source_for_each_model():
+    with pytest.raises(ConfigError, match="2 models, 1 sources of batches and 2 journals"):
+        train_stacked([build(0), build(1)], [batches(0)], Recipe(batch=4), learning_rate=0.01, steps=1)
+
+
+def test_an_optimizer_that_mixes_numbers_is_refused():
+    class Plain(OptimizerRecipe):
+        source: ClassVar[str] = "none"
+
+        def make(self, model: nn.Module) -> torch.optim.Optimizer:
+            return torch.optim.LBFGS(model.parameters())
+
+    with pytest.raises(ConfigError, match="LBFGS may mix"):
+        train_stacked([build(0)], [batches(0)], Recipe(optimizer=Plain()), learning_rate=0.01, steps=1)
+
+
+def test_an_input_that_sees_itself_is_refused():
+    class Prefixed:
+        def batch(self, step: int) -> Batch:
+            one = batches(0).batch(step)
+            return one._replace(prefix=one.tokens[:, 0])
+
+    reading = build(0, CONFIG.with_mixer(mask=InputPrefix()))
+    with pytest.raises(ConfigError, match="mask of its own"):
+        train_stacked([reading], [Prefixed()], Recipe(batch=4), learning_rate=0.01, steps=1)
+    train_stacked([build(0)], [Prefixed()], Recipe(batch=4), learning_rate=0.01, steps=1)  # it sees no input early

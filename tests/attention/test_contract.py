@@ -29,7 +29,7 @@ from paribus.positions.rotary import Rotary
 from paribus.positions.scaling.base import Scaling
 
 EXAMPLES = [example for cls in members(MixerConfig) for example in cls.examples]
-GROUPED = GroupedQuery.Config(d_model=24, n_heads=4, n_kv_heads=2)
+GROUPED = GroupedQuery.Config(d_model=24, n_heads=4, n_kv_heads=2, head_dim=8)
 POSITIONS: list[Position] = [
     *(example for cls in members(Position) for example in cls.examples),
     *(Rotary(map=example) for cls in members(PositionMap) for example in cls.examples),

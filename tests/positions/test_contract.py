@@ -17,16 +17,18 @@ from paribus.positions.scaling.base import Scaling
 
 EXAMPLES = [example for cls in members(Position) for example in cls.examples]
 VARIANTS = [
-    *EXAMPLES,
+    *(example.build() for example in EXAMPLES),
     *(Rotary(pairing=pairing) for cls in members(Pairing) for pairing in cls.examples),
     *(Rotary(scaling=scaling) for cls in members(Scaling) for scaling in cls.examples if scaling.pairs is None),
     *(Rotary(map=one) for cls in members(PositionMap) for one in cls.examples),
 ]
 SEPARABLE = [position for position in VARIANTS if position.separable]
+ISOMETRIC = [position for position in SEPARABLE if position.isometric]
 
 every = pytest.mark.parametrize("position", VARIANTS, ids=str)
 relative = pytest.mark.parametrize("position", [one for one in VARIANTS if one.relative], ids=str)
 separable = pytest.mark.parametrize("position", SEPARABLE, ids=str)
+isometric = pytest.mark.parametrize("position", ISOMETRIC, ids=str)
 
 
 def scores(position: Position, q: Tensor, k: Tensor, q_at: Tensor, k_at: Tensor, causal: bool = False) -> Tensor:
@@ -52,6 +54,14 @@ def test_every_member_has_an_example():
     assert {type(example) for example in EXAMPLES} == set(members(Position))
 
 
+@pytest.mark.parametrize("position", EXAMPLES, ids=str)
+def test_parameters_are_counted(position):
+    built = position.build()
+    weights = built.parameters() if isinstance(built, torch.nn.Module) else []
+    assert position.n_parameters() == sum(weight.numel() for weight in weights)
+
+
+@torch.no_grad()
 @relative
 @pytest.mark.parametrize(("dtype", "bound"), [(torch.float32, 1e-5), (torch.float64, 1e-10)])
 def test_scores_depend_on_the_distance_only(position, dtype, bound):
@@ -67,7 +77,7 @@ def test_scores_depend_on_the_distance_only(position, dtype, bound):
 
 @every
 def test_under_a_causal_mask_the_pieces_left_own_every_pair(position):
-    q, k = unit(1, 2, 7, 8), unit(1, 2, 7, 8)
+    q, k = unit(1, 4, 7, 8), unit(1, 2, 7, 8)
     at = torch.arange(7)[None]
     seen = torch.ones(7, 7, dtype=torch.bool).tril()
     whole, causal = (scores(position, q, k, at, at, causal=causal) for causal in (False, True))
@@ -82,7 +92,7 @@ def test_the_price_is_the_number_of_pieces(position, causal):
     assert position.score_matrices(causal) == len(position.pieces(q, k, at, at, causal))
 
 
-@separable
+@isometric
 def test_position_zero_is_the_identity_and_lengths_are_kept(position):
     x = torch.randn(2, 3, 7, 8)
     assert torch.equal(position.rotate(x, torch.zeros(1, 7, dtype=torch.int64)), x * magnitude(position))
@@ -90,7 +100,7 @@ def test_position_zero_is_the_identity_and_lengths_are_kept(position):
     torch.testing.assert_close(turned.norm(dim=-1), x.norm(dim=-1) * magnitude(position))
 
 
-@separable
+@isometric
 def test_rotations_add_up(position):
     x = torch.randn(1, 2, 7, 8, dtype=torch.float64)
     m, n = torch.randint(0, 5000, (2, 1, 7))
@@ -113,7 +123,7 @@ def test_every_sequence_has_its_own_positions(position):
 
 @every
 def test_dtype_and_gradient(position):
-    q, k = torch.randn(1, 2, 5, 4, dtype=torch.float64), torch.randn(1, 2, 5, 4, dtype=torch.float64)
+    q, k = torch.randn(1, 4, 5, 4, dtype=torch.float64), torch.randn(1, 2, 5, 4, dtype=torch.float64)
     at = torch.arange(5)[None] * 3
     assert torch.autograd.gradcheck(
         lambda q, k: scores(position, q, k, at, at).nan_to_num(), (q.requires_grad_(), k.requires_grad_())

@@ -66,7 +66,8 @@ class KeyValueCache:
         end = self.room_for(keys.shape[2])
         self.keys[:, :, self.length : end] = keys
         self.values[:, :, self.length : end] = values
-        self.positions[:, self.length : end] = positions
+        # Of places with two coordinates the first is kept: rotated keys need neither.
+        self.positions[:, self.length : end] = positions if positions.ndim == 2 else positions[..., 0]
         self.length = end
         return self.keys[:, :, :end], self.values[:, :, :end], self.positions[:, :end]
 

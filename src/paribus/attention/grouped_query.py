@@ -58,6 +58,7 @@ class GroupedQuery(Mixer):
             if self.d_model is not None or self.head_dim is not None:
                 self.position.check_head_dim(self.d_head)
             self.mask.check_heads(self.n_heads)
+            self.position.check_heads(self.n_heads)
             self.normalizer.check_heads(self.n_heads)
             if not self.position.sees_order:
                 require(
@@ -86,7 +87,8 @@ class GroupedQuery(Mixer):
             return GroupedQuery(self)
 
         def n_parameters(self) -> int:
-            return 2 * width(self) * self.d_head * (self.n_heads + self.kv_heads) + self.normalizer.n_parameters()
+            matrices = 2 * width(self) * self.d_head * (self.n_heads + self.kv_heads)
+            return matrices + self.normalizer.n_parameters() + self.position.n_parameters()
 
         def flops(self, length: int, causal: bool = False) -> int:
             d, heads = self.d_head, self.n_heads
@@ -107,6 +109,7 @@ class GroupedQuery(Mixer):
         self.value = Linear(d_model, config.kv_heads * d_head)
         self.out = Linear(config.n_heads * d_head, d_model, gain=config.residual_gain)
         self.normalizer = config.normalizer.build()
+        self.position = config.position.build()
 
     def forward(self, x: Tensor, positions: Tensor, mask: Mask | None = None) -> Tensor:
         """x (batch, length, d_model); `mask` narrows the layer's own mask (padding, documents).
@@ -144,8 +147,8 @@ class GroupedQuery(Mixer):
                 return self.out(y.transpose(1, 2).flatten(2)), state
         keys, values, k_positions = state.append(k, v, positions)
         if before > 0 and isinstance(state, SinkKeys):
-            mask = state.narrowed(seen.mask, positions, k_positions, before)
-            seen = replace(seen, table=lambda: mask, layout=None, plain_causal=False)
+            kept = state.narrowed(seen.mask, positions, k_positions, before)
+            seen = replace(seen, table=lambda: kept, layout=None, plain_causal=False)
         return self._attend(q, keys, values, positions, k_positions, seen, scale, keys_rotated=state.rotated), state
 
     def _project(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -172,7 +175,7 @@ class GroupedQuery(Mixer):
         scale: float,
         keys_rotated: bool,
     ) -> Tensor:
-        position, normalizer = self.config.position, self.normalizer
+        position, normalizer = self.position, self.normalizer
         at: Any = {"position": position, "q_positions": q_positions, "k_positions": k_positions}
         y = None
         if not keys_rotated:

@@ -27,6 +27,8 @@ class Piece(NamedTuple):
 class Position(Part, ABC):
     # True: scores are <rotate(q, m), rotate(k, n)>, so keys may be cached rotated and a fused kernel may be used.
     separable: ClassVar[bool] = True
+    # True: `rotate` turns vectors without a change of their lengths, up to one factor for all of them.
+    isometric: ClassVar[bool] = True
 
     @abstractmethod
     def rotate(self, x: Tensor, positions: Tensor) -> Tensor:
@@ -60,6 +62,9 @@ class Position(Part, ABC):
     def bias(self, n_heads: int, q_positions: Tensor, k_positions: Tensor) -> Tensor | None:
         """What is added to the scores, (batch or 1, n_heads or 1, n_queries, n_keys), or None."""
         return None
+
+    def n_parameters(self) -> int:
+        return 0
 
     def check_heads(self, n_heads: int) -> None:
         """Raise ConfigError for a number of heads that the position cannot serve."""

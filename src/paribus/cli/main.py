@@ -12,6 +12,7 @@ from paribus.cli import (
     compare,
     cost,
     evaluate,
+    export,
     extend,
     generate,
     merge,

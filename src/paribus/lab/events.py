@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from paribus.core.errors import RunFolderError
+from paribus.lab.folder import read_lines as read_lines
 from paribus.training.loop import Journal
 
 
@@ -44,14 +45,6 @@ class EventFile(Journal):
         if self.file is not None:
             self.file.close()
             self.file = None
-
-
-def read_lines(path: Path) -> list[bytes]:
-    """The whole lines of a file; a last line without its end was being written when the process died."""
-    if not path.exists():
-        return []
-    with open(path, "rb") as file:
-        return [line for line in file if line.endswith(b"\n")]
 
 
 def read_events(path: Path) -> list[dict[str, Any]]:

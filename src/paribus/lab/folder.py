@@ -59,6 +59,14 @@ def read_json(path: Path, cure: str) -> Any:
         raise RunFolderError(f"{path} is damaged ({error}): {cure}") from error
 
 
+def read_lines(path: Path) -> list[bytes]:
+    """The whole lines of a file; a last line without its end was being written when the process died."""
+    if not path.exists():
+        return []
+    with open(path, "rb") as file:
+        return [line for line in file if line.endswith(b"\n")]
+
+
 def unwritten(error: OSError, place: Path) -> str:
     """What to say when a file of a run could not be written."""
     cure = "give another place with --out"

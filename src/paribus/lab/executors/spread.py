@@ -17,7 +17,6 @@ from typing import Any, ClassVar
 
 from paribus.core.errors import CellFailed, InputError
 from paribus.lab.cell import Cell
-from paribus.lab.events import read_lines
 from paribus.lab.executors.base import (
     TRIES,
     Again,
@@ -31,7 +30,7 @@ from paribus.lab.executors.base import (
     request,
     spell,
 )
-from paribus.lab.folder import CELL, CELLS, EVENTS, PROGRESS, RESULT, SHARDED
+from paribus.lab.folder import CELL, CELLS, EVENTS, PROGRESS, RESULT, SHARDED, read_lines
 from paribus.lab.remote import appears
 
 

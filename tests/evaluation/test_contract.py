@@ -18,7 +18,8 @@ from paribus.evaluation.samples import Samples
 EXAMPLES = [example for cls in members(Metric) for example in cls.examples]
 # Bits per byte are read from windows that say how many bytes their tokens hold, and samples drawn from a decoder:
 # test_bits_per_byte.py, test_samples.py.
-every = pytest.mark.parametrize("metric", [one for one in EXAMPLES if not isinstance(one, (BitsPerByte, Samples))], ids=str)
+PLAIN = [one for one in EXAMPLES if not isinstance(one, (BitsPerByte, Samples))]
+every = pytest.mark.parametrize("metric", PLAIN, ids=str)
 VOCABULARY = 11
 
 

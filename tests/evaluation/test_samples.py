@@ -80,6 +80,15 @@ def test_padding_counts_for_nothing():
         assert value == pytest.approx(METRIC.measure(model(0.5), short)[name], abs=1e-6)
 
 
+def test_short_windows_are_read_and_not_continued():
+    some = text()
+    some.tokens[3, 5:], some.targets[3, 5:] = 0, IGNORED
+    without = Batch(*(np.delete(one, 3, axis=0) for one in (some.tokens, some.targets)), some.digest)
+    found, fewer = (METRIC.measure(model(100.0), one) for one in (some, without))
+    assert found["bigrams"] == fewer["bigrams"]
+    assert found["loss"] == pytest.approx(fewer["loss"])
+
+
 def test_variation_by_hand():
     one = torch.tensor([[0, 1, 0, 1]])  # 01, 10, 01
     other = torch.tensor([[0, 1, 2, 2]])  # 01, 12, 22
@@ -114,7 +123,7 @@ def test_what_it_says_of_itself():
     assert METRIC.worst("distance", Copy(vocab_size=V)) == METRIC.worst("bigrams", Copy(vocab_size=V)) == 1
     assert all(METRIC.unit(name) and METRIC.lower_is_better(name) for name in METRIC.names())
     assert METRIC.tokens_read() == 9 * (12 + 8)
-    with pytest.raises(ConfigError, match=r"a window of 7 tokens, and 2 \+ 6 are needed"):
+    with pytest.raises(ConfigError, match=r"no window has 2 \+ 6 tokens, the longest 7: take longer"):
         METRIC.measure(model(), text(length=7))
     with pytest.raises(ConfigError, match="Samples draws text from a DecoderLM only"):
         METRIC.measure(torch.nn.Linear(1, 1), text())

@@ -6,8 +6,9 @@
 
 The judge's vectors e are no model's: left singular vectors, times singular values, of the positive pointwise mutual
 information of tokens at most two apart in the windows themselves, so that they are the same for every arm. Text is
-drawn from softmax(logits) after the first tokens of each window, and set against what follows there. With few samples
-`bigrams` is above 0 for real text too; it serves to compare arms that draw equally much, by the same random numbers.
+drawn from softmax(logits) after the first tokens of each window that is long enough, and set against what follows
+there. With few samples `bigrams` is above 0 for real text too; it serves to compare arms that draw equally much, by the
+same random numbers.
 """
 
 import math
@@ -81,9 +82,10 @@ class Samples(Metric):
         assert isinstance(model, DecoderLM)
         tokens, targets = torch.from_numpy(windows.tokens), torch.from_numpy(windows.targets)
         given = (targets != IGNORED).sum(1)
+        long_enough = given >= self.prompt + self.drawn
         require(
-            int(given.min()) >= self.prompt + self.drawn,
-            f"a window of {int(given.min())} tokens, and {self.prompt} + {self.drawn} are needed: take longer windows",
+            bool(long_enough.any()),
+            f"no window has {self.prompt} + {self.drawn} tokens, the longest {int(given.max())}: take longer windows",
         )
         device, vocabulary = next(model.parameters()).device, model.config.vocab_size
         judge = judge_vectors(windows, vocabulary, self.rank).to(device)
@@ -96,10 +98,9 @@ class Samples(Metric):
             loss -= float(log_q.gather(-1, y[:, None]).double().sum())
             distance += float((1 - torch.linalg.vecdot(log_q.exp() @ judge, judge[y])).double().sum())
         counted = int(given.sum())
-        start = tokens[:, : self.prompt].to(device)
+        start, real = tokens[long_enough, : self.prompt + self.drawn].split([self.prompt, self.drawn], dim=1)
         with autocast(dtype, device):
-            text = generate(model, start, self.drawn, Draw(), seed=0).cpu()
-        real = tokens[:, self.prompt : self.prompt + self.drawn]
+            text = generate(model, start.to(device), self.drawn, Draw(), seed=0).cpu()
         return {"loss": loss / counted, "distance": distance / counted, "bigrams": variation(text, real, vocabulary)}
 
 

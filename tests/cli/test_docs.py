@@ -11,6 +11,8 @@ what else is to be done with it:
 """
 
 import ast
+import dataclasses
+import importlib
 import importlib.util
 import re
 import shlex
@@ -97,3 +99,42 @@ def test_a_page_runs(page, paribus_command, monkeypatch):
                 if line.startswith("$ paribus "):
                     said = paribus_command(*shlex.split(line.partition("#")[0])[2:])
                     assert said.code in VERDICTS, f"{where}: {line}\n{said.err or said.out}"
+
+
+NAME = re.compile(r"`(paribus(?:\.\w+)+)`")
+
+
+def thing(dotted):
+    """The module, class or attribute of a dotted name; AttributeError or ImportError where there is none."""
+    parts = dotted.split(".")
+    for end in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:end]))
+        except ModuleNotFoundError:
+            continue
+        for name in parts[end:]:
+            found = getattr(found, name)
+        return found
+    raise ImportError(dotted)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_everything_named_exists(page):
+    """Modules, classes and functions by their dotted names, fields of the parts in tables, and files in links."""
+    text = page.read_text(encoding="utf-8")
+    for name in NAME.findall(text):
+        thing(name)
+    for line in text.splitlines():
+        if part := re.match(r"\| `(paribus[\w.]+)` \| ((?:`\w+[^`]*` ?)+)\|", line):
+            known = {field.name for field in dataclasses.fields(thing(part[1]))}
+            given = {field.partition("=")[0] for field in re.findall(r"`([^`]*)`", part[2])}
+            assert given == known, f"{part[1]}: python docs/api/make.py writes the tables anew"
+    for link in re.findall(r"\]\(([^)#]+)", text):
+        if "://" not in link:
+            assert (page.parent / link).exists(), f"{page.name} links to {link}"
+
+
+def test_a_name_that_is_gone_is_seen():
+    assert thing("paribus.normalizers.softmax.Softmax").__name__ == "Softmax"
+    with pytest.raises(AttributeError):
+        thing("paribus.normalizers.softmax.Softmacks")

@@ -59,8 +59,8 @@ def _pictures(record: Record, found: list[Point], metric: str) -> list[Html]:
     ]
     unit = f", {shown.unit_shown}" if shown.unit_shown else ""
     above = trend(arms, f"{metric_words(metric)}{unit} ({shown.better})", False, f"trend-{metric}")
-    differences = [_difference(record, found, outcome, shown) for outcome in outcomes]
-    name = f"paired difference in {metric_words(metric)}, {shown.difference_unit} (above 0: as predicted)"
+    differences = _differences(record, found, outcomes, shown)
+    name = f"paired difference in {metric_words(metric)}, {shown.difference_unit} (above 0: first arm better)"
     below = trend(differences, name, True, f"trend-difference-{metric}")
     told = "; ".join(f"{one.prediction.id}: {_sides(one)}" for one in outcomes)
     return [
@@ -69,11 +69,18 @@ def _pictures(record: Record, found: list[Point], metric: str) -> list[Html]:
     ]
 
 
-def _difference(record: Record, found: list[Point], outcome: Outcome, shown: Quantity) -> Line:
+def _differences(record: Record, found: list[Point], outcomes: list[Outcome], shown: Quantity) -> list[Line]:
+    """A line a prediction, in the colour of its first arm while no other line has it."""
     names = [arm.name for arm in record.plan.claim.arms]
-    index = next((i for i, name in enumerate(names) if name == outcome.prediction.arm), len(names))
-    at = [(p.tokens, band([shown.scaled(d) for d in p.differences[outcome.prediction.id].values])) for p in found]
-    return Line(index, outcome.prediction.id, at)
+    lines: list[Line] = []
+    for outcome in outcomes:
+        own = [i for i, name in enumerate(names) if name == outcome.prediction.arm]
+        free = (
+            i for i in (*own, *range(len(names), len(names) + len(outcomes))) if i not in {line.index for line in lines}
+        )
+        at = [(p.tokens, band([shown.scaled(d) for d in p.differences[outcome.prediction.id].values])) for p in found]
+        lines.append(Line(next(free), outcome.prediction.id, at))
+    return lines
 
 
 def _sides(outcome: Outcome) -> str:

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from paribus.context_extension.evaluate import Curve, Depths
     from paribus.context_extension.explain import Explanation
 
-TEXTS = 2  # texts of the distance probe, by default
+TEXTS = 1  # texts of the distance probe where none is named: it should take seconds
 
 
 def extend(
@@ -150,7 +150,7 @@ def _measured(
     else:
         texts = [ids(b"\n\n".join(d.data for d in corpus_from_word(str(file)).documents())) for file in files]
     half = min(HALF, trained // 4)
-    distances = sorted({half, trained // 2, trained - half, trained + (to - trained) // 2, to - half})
+    distances = sorted({half, trained // 2, trained - half, (trained + to) // 2, to - half})
     curves = probe(readers, pieces(texts, max(TEXTS, len(texts)), 2 * half), distances, tell, half)
     depths: list[Depths] = []
     if files is not None:

@@ -59,7 +59,8 @@ def measured(
         chosen = [curve for curve in curves if curve.kind == kind]
         if not chosen:
             continue
-        table = Table(column, *[curve.reader for curve in chosen], title=f"{title}; nats per token")
+        console.print(f"{title}; nats per token")
+        table = Table(column, *[curve.reader for curve in chosen])
         if chosen[0].alone is not None:
             table.add_row("none at all", *[f"{curve.alone:.3f}" for curve in chosen])
         for i, at in enumerate(chosen[0].at):

@@ -132,7 +132,7 @@ def test_a_map_of_distances_is_not_saved_as_something_else(tmp_path):
         ({"attention_bias": True}, "asks for biases"),
         ({"hidden_act": "gelu"}, "hidden_act 'gelu'"),
         ({"model_type": "mamba"}, "is a 'mamba' model"),
-        ({"sliding_window": 16}, "has a sliding window"),
+        ({"sliding_window": 16}, "asks for a sliding window"),
         ({"num_hidden_layers": 3}, r"needs model\.layers\.2\..*and 6 more"),
         ({"num_hidden_layers": 1}, r"does not know model\.layers\.1\."),
         ({"intermediate_size": 40}, r"shape \(36, 24\), the config asks for \(40, 24\)"),

@@ -1,25 +1,26 @@
 """From a word or a path to a model that is ready to read, and back into a folder that transformers loads."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
+from paribus.attention.latent import Latent
 from paribus.core.errors import InputError, nearest
-from paribus.models.checkpoints import get, llama
+from paribus.models.checkpoints import deepseek_v2, get, llama
+from paribus.models.checkpoints.architecture import Architecture
 from paribus.models.checkpoints.checkpoint import Checkpoint
 from paribus.models.checkpoints.gguf_file import read_gguf
 from paribus.models.checkpoints.hugging_face_folder import CONFIG, ONE, TOKENIZER, is_hugging_face, read_folder
+from paribus.models.checkpoints.packed import Packed
 from paribus.models.decoder import DecoderLM
 from paribus.models.weights import save_whole, weights
-from paribus.positions.pairing.convert import convert
-from paribus.positions.pairing.half_split import HalfSplit
-from paribus.positions.rotary import Rotary
 
-UNUSED = ("rotary_emb.inv_freq", "self_attn.rotary_emb.inv_freq")  # buffers that old versions stored
+KINDS: dict[str, Architecture] = {"llama": llama, "mistral": llama, "deepseek_v2": deepseek_v2}
+UNUSED = "rotary_emb.inv_freq"  # a buffer that old versions stored
 
 
 class Loaded(NamedTuple):
@@ -46,26 +47,24 @@ def open_checkpoint(word: str) -> Checkpoint:
 
 
 def load_checkpoint(word: str, dtype: torch.dtype = torch.float32) -> Loaded:
-    """Our decoder with the checkpoint's weights. Raises InputError for a model that is not Llama-type."""
+    """Our decoder with the checkpoint's weights. Raises InputError for a model of another architecture."""
     checkpoint = open_checkpoint(word)
-    kind = checkpoint.config.get("model_type")
-    if kind not in {"llama", "mistral"}:
-        raise InputError(f"{checkpoint.path} is a {kind!r} model: Llama-type checkpoints can be read")
-    if checkpoint.config.get("sliding_window"):
-        raise InputError(f"{checkpoint.path} has a sliding window, which is not read here")
-    config = llama.config_of(checkpoint.config)
+    kind = str(checkpoint.config.get("model_type"))
+    if kind not in KINDS:
+        raise InputError(f"{checkpoint.path} is a {kind!r} model; known: {', '.join(KINDS)}")
+    config = KINDS[kind].config_of(checkpoint.config)
     with torch.device("meta"):
         model = config.build()
     model = model.to_empty(device="cpu").to(dtype)
-    _fill(model, llama.names(config), checkpoint.tensors, checkpoint.path)
+    _fill(model, KINDS[kind].tensors(config), checkpoint.tensors, checkpoint.path)
     return Loaded(model.eval(), checkpoint)
 
 
 @torch.no_grad()
-def _fill(model: DecoderLM, names: Mapping[str, str], tensors: Mapping[str, Tensor], path: Path) -> None:
-    tied = {"lm_head.weight"} if model.head is None else set()
-    extra = sorted(name for name in tensors if name not in set(names.values()) | tied and not name.endswith(UNUSED))
-    missing = sorted(theirs for theirs in names.values() if theirs not in tensors)
+def _fill(model: DecoderLM, packed: Sequence[Packed], tensors: Mapping[str, Tensor], path: Path) -> None:
+    known = {one.theirs for one in packed} | ({"lm_head.weight"} if model.head is None else set())
+    extra = sorted(name for name in tensors if name not in known and not name.endswith(UNUSED))
+    missing = sorted(one.theirs for one in packed if one.theirs not in tensors)
     for what, found in (("does not know", extra), ("needs", missing)):
         if found:
             more = f" and {len(found) - 3} more" if len(found) > 3 else ""
@@ -73,13 +72,14 @@ def _fill(model: DecoderLM, names: Mapping[str, str], tensors: Mapping[str, Tens
                 f"{path}: this decoder {what} {', '.join(found[:3])}{more}: the checkpoint is of another architecture "
                 "than its config says"
             )
-    for ours, weight in weights(model).items():
-        stored = tensors[names[ours]]
-        if stored.shape != weight.shape:
-            raise InputError(
-                f"{path}: {names[ours]} has shape {tuple(stored.shape)}, the config asks for {tuple(weight.shape)}"
-            )
-        weight.copy_(stored)
+    targets = weights(model)
+    for one in packed:
+        wanted = tuple(one.pack(*(torch.empty_like(targets[ours], device="meta") for ours in one.ours)).shape)
+        stored = tensors[one.theirs]
+        if tuple(stored.shape) != wanted:
+            raise InputError(f"{path}: {one.theirs} has shape {tuple(stored.shape)}, the config asks for {wanted}")
+        for ours, part in zip(one.ours, one.unpack(stored), strict=True):
+            targets[ours].copy_(part)
 
 
 def save_checkpoint(
@@ -93,19 +93,12 @@ def save_checkpoint(
     """Write a folder that transformers loads by itself; config.json comes last, so a folder that has one is whole.
 
     max_length: the length that the model reads well. train_length: that of its training, where it was less.
-    more: further entries of config.json, such as eos_token_id.
+    more: further entries of config.json, such as eos_token_id. Latent attention is saved as DeepSeek-V2, else as Llama.
     """
-    described = llama.described_as_llama(model.config, max_length, train_length or max_length)
-    names = llama.names(model.config)
-    mixer = model.config.mixer
-    position = getattr(mixer, "position", None)
-    tensors = {}
-    for ours, weight in weights(model).items():
-        theirs = names[ours]
-        tensors[theirs] = weight
-        if isinstance(position, Rotary) and (".q_proj." in theirs or ".k_proj." in theirs):
-            heads = described["num_attention_heads" if ".q_proj." in theirs else "num_key_value_heads"]
-            tensors[theirs] = convert(weight, heads, before=position.pairing, after=HalfSplit())
+    kind: Architecture = deepseek_v2 if isinstance(model.config.mixer, Latent.Config) else llama
+    described = kind.described(model.config, max_length, train_length or max_length)
+    own = weights(model)
+    tensors = {one.theirs: one.pack(*(own[ours] for ours in one.ours)) for one in kind.tensors(model.config)}
     described["dtype"] = str(next(model.parameters()).dtype).removeprefix("torch.")
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).unlink(missing_ok=True)

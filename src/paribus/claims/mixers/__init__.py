@@ -1,0 +1,1 @@
+"""Claims about sequence mixers and their caches."""

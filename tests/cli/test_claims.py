@@ -72,6 +72,15 @@ def test_a_run_is_kept(checkout):
     assert json.loads((kept / "laptop.json").read_text())["claim"] == "rerope"
 
 
+def test_a_new_version_does_not_overwrite_the_verdict_of_an_old_one(checkout):
+    for run, version in (("first", 1), ("again", 1), ("second", 2), ("third", 3)):
+        keep.keep_verdict(a_run(checkout / run, version=version, run=run))
+    kept = checkout / "docs" / "claims" / "rerope"
+    found = {str(path.relative_to(kept)): json.loads(path.read_text())["run"] for path in kept.rglob("*.json")}
+    assert found == {"laptop.json": "third", "version-2/laptop.json": "second", "version-1/laptop.json": "again"}
+    assert (kept / "version-1" / "laptop.md").read_text() == "told"
+
+
 def test_what_is_never_kept(checkout):
     for changes, words in (
         ({"profile": "smoke"}, "is a smoke run: it gives no verdict to keep"),

@@ -73,10 +73,10 @@ def test_buckets_of_t5():
     assert both.bucket(torch.tensor([0, 1, 2, 30, -1, -30])).tolist() == [0, 1, 2, 3, 5, 7]
 
 
+@torch.no_grad()
 def test_the_table_of_t5():
     layer = T5Bias.Config(n_heads=3).build()
-    with torch.no_grad():
-        layer.table.copy_(torch.randn(3, 32))
+    layer.table.copy_(torch.randn(3, 32))
     found = layer.bias(3, AT, AT)
     assert found.shape == (1, 3, 9, 9)
     for h in range(3):

@@ -18,7 +18,10 @@ def checkout() -> Path:
 
 
 def keep_verdict(run: Path) -> None:
-    """Copy verdict.json and report.md of a run to docs/claims/<name>/<profile>; smoke runs are refused."""
+    """Copy verdict.json and report.md of a run to docs/claims/<name>/<profile>; smoke runs are refused.
+
+    What is kept there of another version of the claim goes to docs/claims/<name>/version-N/.
+    """
     if not (run / "verdict.json").is_file():
         raise InputError(f"{run} has no verdict.json: give the folder of a finished run")
     verdict = read_json(run / "verdict.json", "delete it and run the same command again, which writes it anew")
@@ -28,8 +31,23 @@ def keep_verdict(run: Path) -> None:
         raise InputError(f"{verdict['claim']!r} is no claim of the library: only those are kept here")
     target = checkout() / "docs" / "claims" / verdict["claim"]
     target.mkdir(parents=True, exist_ok=True)
+    _set_aside(target, verdict["profile"], verdict["version"])
     shutil.copyfile(run / "verdict.json", target / f"{verdict['profile']}.json")
     shutil.copyfile(run / "report.md", target / f"{verdict['profile']}.md")
+
+
+def _set_aside(target: Path, profile: str, version: int) -> None:
+    """Move the verdict of an earlier version to version-N/ beside it: a new version never overwrites an old verdict."""
+    kept = target / f"{profile}.json"
+    if not kept.exists():
+        return
+    before = read_json(kept, "restore it from the history of the checkout")["version"]
+    if before != version:
+        older = target / f"version-{before}"
+        older.mkdir(exist_ok=True)
+        for one in (kept, kept.with_suffix(".md")):
+            if one.exists():
+                one.rename(older / one.name)
 
 
 def write_index() -> None:

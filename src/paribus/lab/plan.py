@@ -11,19 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-import torch
-
 from paribus.core.config import canonical_json, digest, to_dict
 from paribus.core.errors import ConfigError
 from paribus.lab.cell import ENGINE_REVISION, Cell, Environment, revisions_of
 from paribus.lab.claim import Arm, Claim, Measured, Profile, Trained
 from paribus.lab.code import code_hash
 from paribus.lab.combinations import weights_of
+from paribus.lab.fitting import check_modules, check_vocabulary, length_of
 from paribus.lab.predictions import Prediction
-from paribus.models.any_module import AnyModule, sees_ahead
 from paribus.theory.flops import TRAINING_FACTOR
 from paribus.training.budget import Sized, match, size, width
-from paribus.training.price import built, flops
+from paribus.training.price import flops
 from paribus.training.recipe import Recipe
 
 SMOKE = "smoke"
@@ -337,7 +335,7 @@ def make_plan(
     sized: dict[str, Sized] = {}
     if isinstance(claim.task, Trained):
         task, contract = claim.task, claim.task.match
-        _check_vocabulary(claim, task)
+        check_vocabulary(claim)
         reference = claim.trained_arms()[0]
         for arm in claim.trained_arms():
             try:
@@ -359,7 +357,7 @@ def make_plan(
                 if solved is not None and width(config) not in (None, solved):
                     config = config.with_d_ff(solved)
                 sized[arm.name] = size(config, length_of(arm, task))
-        _check_modules(sized, claim)
+        check_modules(sized, claim)
     return Plan(name, claim, profile_name, profile, environment, manifest, sized)
 
 
@@ -367,42 +365,6 @@ def _continued(profile: Profile, count: int) -> tuple[int, ...]:
     """The first `count` seeds, going on past the declared ones with the next integers that tuned nothing."""
     further = (seed for seed in itertools.count(max(profile.seeds) + 1) if seed not in profile.tuning_seeds)
     return tuple(itertools.islice(itertools.chain(profile.seeds, further), count))
-
-
-def length_of(arm: Arm, task: Trained) -> int:
-    """Tokens of a training row of this arm."""
-    return task.train_length if arm.length is None else arm.length
-
-
-def _check_vocabulary(claim: Claim, task: Trained) -> None:
-    for arm in claim.arms:
-        wanted = claim.data_of(arm).vocab_size
-        own = getattr(arm.config, "vocab_size", wanted)
-        if own != wanted:
-            raise ConfigError(f"arm {arm.name!r} has vocab_size = {own}, the data has {wanted}: make them equal")
-
-
-def _check_modules(sized: Mapping[str, Sized], claim: Claim) -> None:
-    """What a module from elsewhere must keep to: logits of this vocabulary, and no look ahead unless it says so."""
-    assert isinstance(claim.task, Trained)
-    length = claim.task.train_length
-    for name, config in {name: one.config for name, one in sized.items()}.items():
-        if not isinstance(config, AnyModule.Config):
-            continue
-        vocabulary = claim.data_of(claim.arm(name)).vocab_size
-        model = built(config).eval()
-        with torch.no_grad():
-            given = model(torch.zeros((1, length), dtype=torch.int64)).shape[-1]
-        if given != vocabulary:
-            raise ConfigError(
-                f"arm {name!r} gives logits of {given} tokens, the data has {vocabulary}: make them equal"
-            )
-        if config.causal and length > 1 and (at := sees_ahead(model, length, vocabulary)) is not None:
-            raise ConfigError(
-                f"arm {name!r} sees the future: its logits at token {at} change when tokens from {(length + 1) // 2} "
-                "on do. Mask its attention, or say causal=False if that is meant and the targets are not among what "
-                "it sees"
-            )
 
 
 def plan_json(plan: Plan) -> str:

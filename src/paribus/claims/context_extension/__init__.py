@@ -1,0 +1,1 @@
+"""Claims about reading longer than trained, with checkpoints made elsewhere."""

@@ -192,6 +192,15 @@ def test_worker_processes_find_the_files(mine, tmp_path, monkeypatch):
     assert {cell["status"] for cell in verdict["cells"]} == {"finished"}
 
 
+def test_a_module_of_the_users_own_that_was_trained_by_itself(paribus_command, mine):
+    assert paribus_command("train", mine(), "--arm", "wide", "--profile", "smoke", "--out", "model").code == 0
+    for command in ("evaluate", "generate"):
+        said = paribus_command(command, "model")
+        assert said.code == 2
+        assert "holds a module of your own (my_net:Net), which only your code can make" in said.err
+        assert "options={'d_model': 12}" in said.err
+
+
 MOODY = NET.replace("nn.Embedding(vocab, d_model)", "nn.Embedding(vocab, d_model + random.randrange(1000))").replace(
     "from torch", "import random\n\nfrom torch"
 )

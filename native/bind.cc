@@ -432,7 +432,7 @@ NB_MODULE(_native, module) {
         }, nb::arg("data"), nb::arg("alpha"), nb::arg("seed"), nb::arg("document"))
         .def("sample_batch", &Core::sample_batch, nb::arg("documents"), nb::arg("alpha"), nb::arg("seed"),
              nb::arg("first_document"), nb::arg("threads"))
-        .def("decode", &Core::decode, nb::arg("tokens"))
+        .def("decode", &Core::decode, nb::arg("tokens").noconvert())
         .def("nbest", &Core::nbest, nb::arg("data"), nb::arg("n"))
         .def("marginals", &Core::marginals, nb::arg("data"), nb::arg("alpha"))
         .def("entropy", &Core::entropy, nb::arg("data"), nb::arg("alpha"))

@@ -271,3 +271,12 @@ def test_the_lattice_of_ties(small: Tokenizer) -> None:
     assert small.nbest(b"", 3)[0][1].tolist() == []
     assert small.entropy(b"") == 0
     assert small.marginals("") == []
+
+
+def test_ids_are_never_bent(small: Tokenizer) -> None:
+    for ids in (np.array([300.7]), np.array([-1]), [0.5], np.array([[300]], dtype=np.uint32), "ab", np.array([True])):
+        with pytest.raises(ConfigError, match=r"token ids|list of token ids"):
+            small.decode(ids)
+    every = np.arange(small.vocab_size, dtype=np.uint32)
+    for same in (every, every.astype(np.int64), every.tolist(), iter(every.tolist()), every[::-1][::-1]):
+        assert small.decode(same) == b"".join(small.pieces)

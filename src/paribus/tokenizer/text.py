@@ -1,7 +1,6 @@
 """Between Python's strings and arrays and the core's bytes and ids, with errors that say what came."""
 
 from collections.abc import Iterable
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -43,8 +42,16 @@ def to_ids(ids: Iterable[int] | npt.NDArray[np.integer]) -> npt.NDArray[np.uint3
 def decode(model: _native.Model, ids: Iterable[int] | npt.NDArray[np.integer]) -> bytes:
     """The pieces joined; special tokens stand for no bytes. Raises ConfigError for unknown ids."""
     try:
-        if isinstance(ids, np.ndarray) and ids.dtype == np.uint32 and ids.ndim == 1:
-            return model.decode(cast(npt.NDArray[np.uint32], ids))
+        return model.decode(ids)  # type: ignore[arg-type]  # an array of uint32 needs no look at it
+    except TypeError:
+        pass
+    except IndexError as error:
+        raise _unknown(error) from error
+    try:
         return model.decode(to_ids(ids))
     except IndexError as error:
-        raise ConfigError(f"{error}: these are the ids of another tokenizer") from error
+        raise _unknown(error) from error
+
+
+def _unknown(error: IndexError) -> ConfigError:
+    return ConfigError(f"{error}: these are the ids of another tokenizer")

@@ -7,6 +7,7 @@ from paribus.data.text_source import Text
 from paribus.evaluation.last_tokens import LastTokens
 from paribus.lab.claim import Arm, Budget, Claim, Profile, Trained
 from paribus.lab.predictions import Greater, NotWorse
+from paribus.lab.trend import Trend
 from paribus.layers.activations.squared_relu import SquaredReLU
 from paribus.layers.feed_forward.plain import FeedForward
 from paribus.models.decoder import DecoderLM
@@ -50,6 +51,14 @@ claim = Claim(
             tuning_fraction=1 / 3,
             expected_sd={"sharper": 0.015, "cosine-needs-strength": 0.03, "cosine-matches": 0.015},
             note="expected sd: guesses before the first run",
+        ),
+        # The source speaks of the start of training: the loss at an early step and later, at one rate for all arms.
+        "trend": Profile(
+            budget=Budget(tokens=400 * 32 * TRAINED),
+            seeds=range(4),
+            learning_rates=(4e-3,),
+            trend=Trend(shares=(0.125, 0.4)),
+            note="the rate is the middle of the grid of the hour profile",
         ),
     },
     primary="sharper",

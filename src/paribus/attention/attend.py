@@ -52,4 +52,5 @@ def attend(
         mask = seen if mask is None else mask & seen
     if bias is not None:
         scores = scores + bias
-    return grouped_values(normalizer(scores, mask), values)
+    # A bias of more bits than the scores has widened them.
+    return grouped_values(normalizer(scores, mask).to(values.dtype), values)

@@ -10,7 +10,7 @@ and the backward of each call takes the merged o and l. Only q, k, v, o and l ar
 again, and their adjoints bring the gradients back. The slow twin is attention/attend.py.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -24,6 +24,7 @@ from paribus.ops.tiles import Tile, trapezoids
 Turn = Callable[[Tensor, int, int], Tensor]
 
 
+AT_ONCE = 2**19  # numbers of the queries of one call: what calls return stays small beside q, k and v
 STRIP = 256  # columns of the strips of triangles of medium size, whose backward is faster so on a CPU
 
 
@@ -69,14 +70,18 @@ class _Merged(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         q, k, v, out, lse = ctx.saved_tensors
         groups, wide, shared = k.shape[1], _wide(q.dtype), q.shape[1] // k.shape[1]
-        dq, dk, dv = (torch.zeros(x.shape, dtype=wide, device=x.device) for x in (q, k, v))
+        dv = torch.zeros(v.shape, dtype=wide, device=v.device)
+        dq = dk = None
         given = tuple(_Places(x, groups) for x in (gradients[0], out, lse))
         for share in ctx.shares:
             d_queries, d_keys = _gradients(
                 q, k, _Places(v, groups, shared), given, _Places(dv, groups), share, ctx.scale
             )
-            d_queries.give(dq, share.query_back)
-            d_keys.give(dk, share.key_back)
+            dq = d_queries.added_to(dq, q, share.query_back)
+            del d_queries
+            dk = d_keys.added_to(dk, k, share.key_back)
+            del d_keys
+        dq, dk = (torch.zeros_like(x) if dx is None else dx for x, dx in ((q, dq), (k, dk)))
         return dq.to(q.dtype), dk.to(k.dtype), dv.to(v.dtype), None, None
 
 
@@ -95,14 +100,14 @@ def _add_share(
     for tile in share.tiles if share.forward_tiles is None else share.forward_tiles:
         fresh = all(tile.last_row <= start or tile.row >= stop for start, stop in seen)
         seen.append((tile.row, tile.last_row))
-        for head in _calls(tile, values.shared):
-            operands = queries.rows(tile, head), keys.columns(tile, head), values.columns(tile, head)
-            causal = tile.kind in ("lower", "upper")
-            bias = _window_bias(tile, queries.x) if tile.kind == "window" else None
+        causal = tile.kind in ("lower", "upper")
+        bias = _window_bias(tile, queries.x) if tile.kind == "window" else None
+        for some, head in _calls(tile, queries):
+            operands = queries.rows(tile, head, some), keys.columns(tile, head, some), values.columns(tile, head, some)
             row, column, value = (_ordered(x, tile) for x in operands)
             part, each = flash(row, column, value, scale, causal, bias)
             part, each = _ordered(part, tile), _ordered(each[..., None], tile)
-            into, before = out.rows(tile, head), lse.rows(tile, head)
+            into, before = out.rows(tile, head, some), lse.rows(tile, head, some)
             if fresh:
                 into.copy_(part)
                 before.copy_(each)
@@ -124,14 +129,14 @@ def _gradients(
     queries, keys = _turned(q, k, share)
     d_queries, d_keys = queries.zeros(), keys.zeros()
     for tile in _for_backward(share.tiles, q):
-        for head in _calls(tile, values.shared):
-            grad, out, lse, row = (_ordered(x.rows(tile, head), tile) for x in (*given, queries))
-            column, value = (_ordered(x.columns(tile, head), tile) for x in (keys, values))
+        for some, head in _calls(tile, queries):
+            grad, out, lse, row = (_ordered(x.rows(tile, head, some), tile) for x in (*given, queries))
+            column, value = (_ordered(x.columns(tile, head, some), tile) for x in (keys, values))
             found = flash_backward(grad, row, column, value, out, lse[..., 0], scale, tile.kind != "full")
             d_row, d_column, d_value = (_ordered(x, tile) for x in found)
-            d_queries.rows(tile, head).add_(d_row)
-            d_keys.columns(tile, head, spread=False).add_(_of_group(d_column, tile))
-            d_values.columns(tile, head, spread=False).add_(_of_group(d_value, tile))
+            d_queries.rows(tile, head, some).add_(d_row)
+            d_keys.columns(tile, head, some, spread=False).add_(_of_group(d_column, tile))
+            d_values.columns(tile, head, some, spread=False).add_(_of_group(d_value, tile))
     return d_queries, d_keys
 
 
@@ -145,31 +150,36 @@ class _Places:
         self.whole, self.groups, self.shared, self.start = x, groups, shared, start
         self.x = x.reshape(x.shape[0] * groups, x.shape[1] // groups, *x.shape[2:])
 
-    def rows(self, tile: Tile, head: int | None) -> Tensor:
-        """(batch * groups, heads or tiles, rows, d)."""
-        return self._view(tile, tile.row, tile.rows, head)
+    def rows(self, tile: Tile, head: int | None, some: slice) -> Tensor:
+        """(some of batch * groups, heads or tiles, rows, d)."""
+        return self._view(tile, tile.row, tile.rows, head, some)
 
-    def columns(self, tile: Tile, head: int | None, spread: bool = True) -> Tensor:
+    def columns(self, tile: Tile, head: int | None, some: slice, spread: bool = True) -> Tensor:
         """With `spread`, the same columns once for each query head that reads them."""
-        view = self._view(tile, tile.column, tile.columns, head if head is None else 0)
+        view = self._view(tile, tile.column, tile.columns, head if head is None else 0, some)
         return view.expand(-1, self.shared, -1, -1) if spread and head is None else view
 
-    def _view(self, tile: Tile, first: int, size: int, head: int | None) -> Tensor:
+    def _view(self, tile: Tile, first: int, size: int, head: int | None, some: slice) -> Tensor:
         first -= self.start
         if head is None:
-            return self.x[:, :, first : first + size]
-        span = self.x[:, head, first : first + (tile.count - 1) * tile.step + size]
+            return self.x[some, :, first : first + size]
+        span = self.x[some, head, first : first + (tile.count - 1) * tile.step + size]
         return span.unfold(1, size, tile.step).transpose(-1, -2)
 
     def zeros(self) -> "_Places":
         zeros = torch.zeros(self.whole.shape, dtype=_wide(self.x.dtype), device=self.x.device)
         return _Places(zeros, self.groups, self.shared, self.start)
 
-    def give(self, total: Tensor, back: Turn | None) -> None:
-        """Add these gradients to those of all places, through the adjoint of the share's map."""
+    def added_to(self, total: Tensor | None, like: Tensor, back: Turn | None) -> Tensor:
+        """The gradients of all places with these among them, which come through the adjoint of the share's map."""
         stop = self.start + self.whole.shape[2]
         mine = self.whole if back is None else back(self.whole, self.start, stop)
+        if total is None:
+            if mine.shape == like.shape:
+                return mine
+            total = torch.zeros(like.shape, dtype=mine.dtype, device=mine.device)
         total[:, :, self.start : stop].add_(mine)
+        return total
 
 
 def _turned(q: Tensor, k: Tensor, share: Share) -> tuple[_Places, _Places]:
@@ -197,9 +207,17 @@ def _window_bias(tile: Tile, like: Tensor) -> Tensor:
     return torch.zeros(inside.shape, dtype=like.dtype, device=like.device).masked_fill(~inside, -torch.inf)
 
 
-def _calls(tile: Tile, shared: int) -> list[int | None]:
-    """None: all query heads of a group in one call. A batch of tiles takes the place of the heads in a call."""
-    return [None] if tile.count == 1 else list(range(shared))
+def _calls(tile: Tile, queries: _Places) -> Iterator[tuple[slice, int | None]]:
+    """Which of batch * groups, and which of a group's query heads, go into one call.
+
+    None: all heads of a group. A batch of tiles takes the place of the heads, which then have a call each.
+    """
+    several = tile.count > 1
+    numbers = queries.x.shape[-1] * tile.rows * (tile.count if several else queries.x.shape[1])
+    lot = max(1, AT_ONCE // numbers)
+    for first in range(0, len(queries.x), lot):
+        for head in range(queries.x.shape[1]) if several else (None,):
+            yield slice(first, first + lot), head
 
 
 def _ordered(x: Tensor, tile: Tile) -> Tensor:

@@ -1,19 +1,19 @@
 """BytePiece beside bytepiece 0.6.3, sentencepiece, Hugging Face tokenizers and tiktoken, in one run on one text.
 
-Every tokenizer learns its vocabulary in this run from nine tenths of each corpus and is measured on the held-out rest,
-in documents of about 3 kB, one call a document, through its Python API. Rounds alternate among the subjects. One-thread
-figures are CPU time, two-thread and memory figures are of the whole process. bytepiece trains on less text, and the
-ratio is taken on that text; the engines that run our pieces (bytepiece, Hugging Face Unigram) are checked to give our
-tokens on every document first.
+Every tokenizer learns one vocabulary in this run from nine tenths of all corpora together and is measured on the
+held-out rest of each, in documents of about 3 kB, one call a document, through its Python API. Rounds alternate among
+the subjects. One-thread figures are CPU time, those of two threads and of the large corpus wall clock. Slow trainers
+(bytepiece, and sentencepiece without borders) learn from less text, and ratios are taken on that text; the engines that
+run our pieces (bytepiece, Hugging Face Unigram) are checked to give our tokens on every document first.
 
-    python benchmarks/tokenizer.py [--json] [--corpus DIR]... [--pieces 32000] [--rounds 5]
+    python benchmarks/tokenizer.py --out benchmarks/tokenizer.md [--corpus DIR]... [--large DIR]... [--json] [--quick]
 
-By default the corpus is the interpreter's own sources. Needs: pip install sentencepiece tokenizers tiktoken, and
-bytepiece with AHOCORASICK_BYTES=1 (see its README); a peer that is missing is left out and named.
+By default the corpus is the interpreter's own sources, and the large one all text of the interpreter, its packages and
+/usr/share, up to 300 MB of distinct files. Needs: pip install sentencepiece tokenizers tiktoken, and bytepiece with
+AHOCORASICK_BYTES=1 (see its README); a peer that is missing is left out and named.
 """
 
 import argparse
-import importlib.metadata
 import json
 import os
 import platform
@@ -30,45 +30,49 @@ from typing import Any
 
 import numpy as np
 
+import tokenizer_large
 from paribus.text.readers import documents
 from paribus.tokenizer.convert import write_bytepiece, write_hugging_face
 from paribus.tokenizer.tokenizer import Tokenizer
 from paribus.tokenizer.train import train
+from paribus.tokenizer.words import words
+from tokenizer_peers import byte_level_bpe, sentencepiece_model, tiktoken_of, version
 
 DOCUMENT = 3000  # characters
-SLOW_PEER = 1_000_000  # bytes that bytepiece trains on
+SLOW_PEER = 1_000_000  # bytes that bytepiece, and sentencepiece without borders, train on
 Subject = tuple[str, Callable[[str], Any], Callable[[Any], Any], int]  # name, encode, decode, bytes it is given
+Held = dict[str, list[str]]  # corpus -> documents of about 3 kB
 
 
-def load(folder: Path | None) -> tuple[str, list[str], list[str]]:
-    """(name, training texts, held-out documents): from each file's text the tenth part in the middle is held out."""
+def load(folder: Path | None, limit: int) -> tuple[str, list[str], list[str]]:
+    """(name, training texts, held-out documents): from each file's text the tenth part in the middle is held out.
+
+    limit: bytes of training text; files are taken in an order drawn once, and cut at 200 kB.
+    """
     name = folder.name if folder else "code"
     paths = [folder] if folder else sorted(
         path for path in Path(sysconfig.get_paths()["stdlib"]).rglob("*.py") if "site-packages" not in path.parts
     )  # fmt: skip
-    learned, held = [], []
-    for document in documents(paths):
-        try:
-            text = document.data.decode()
-        except UnicodeDecodeError:
-            continue
+    texts: list[str] = []
+    for document in documents(paths, longest=200_000, piece=100_000):
+        text = document.data.decode("utf-8", "ignore")
+        if text:
+            texts.append(text)
+    random.Random(0).shuffle(texts)
+    learned, held, size = [], [], 0
+    for text in texts:
+        if size > limit:
+            break
         middle, tenth = len(text) // 2, len(text) // 20
         learned += [text[: middle - tenth], text[middle + tenth :]]
         held.append(text[middle - tenth : middle + tenth])
+        size += size_of(learned[-2:])
     parts = [text[i : i + DOCUMENT] for text in held for i in range(0, len(text), DOCUMENT)]
-    random.Random(0).shuffle(parts)
-    return name, [text for text in learned if text], parts[:700]
+    return name, [text for text in learned if text], [part for part in parts if part][:500]
 
 
 def size_of(texts: Sequence[str]) -> int:
     return sum(len(text.encode()) for text in texts)
-
-
-def version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 class Table:
@@ -125,55 +129,24 @@ def own_model(texts: list[str], pieces: int) -> tuple[Tokenizer, int]:
     return found, min_count
 
 
-def sentencepiece_model(texts: list[str], pieces: int, folder: Path, borders: bool) -> Any:
-    import sentencepiece
-
-    lines = [line for text in texts for line in text.splitlines() if line.strip()]
-    (folder / "lines.txt").write_text("\n".join(lines), encoding="utf-8", errors="replace")
-    sentencepiece.SentencePieceTrainer.train(
-        input=str(folder / "lines.txt"), model_prefix=str(folder / "sp"), vocab_size=pieces, model_type="unigram",
-        normalization_rule_name="identity", byte_fallback=True, add_dummy_prefix=False, num_threads=1,
-        remove_extra_whitespaces=False, character_coverage=0.9995, max_sentence_length=100_000,
-        allow_whitespace_only_pieces=True, split_by_whitespace=borders, split_by_unicode_script=borders,
-        split_by_number=borders, hard_vocab_limit=False, minloglevel=2,
-    )  # fmt: skip
-    return sentencepiece.SentencePieceProcessor(model_file=str(folder / "sp.model"))
+def head(texts: list[str], size: int) -> list[str]:
+    """The first texts, about so many bytes of them."""
+    some: list[str] = []
+    for text in texts:
+        if size_of(some) >= size:
+            break
+        some.append(text[:size])
+    return some
 
 
-def byte_level_bpe(texts: list[str], pieces: int) -> Any:
-    from tokenizers import Tokenizer as Engine
-    from tokenizers import decoders, models, pre_tokenizers, trainers
-
-    engine = Engine(models.BPE())
-    engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
-    engine.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    engine.train_from_iterator(
-        texts, trainers.BpeTrainer(vocab_size=pieces, initial_alphabet=alphabet, show_progress=False)
-    )
-    return engine
-
-
-def tiktoken_of(engine: Any) -> Any:
-    """The same merges in tiktoken's engine."""
-    import tiktoken
-
-    from paribus.tokenizer.convert import byte_letters
-
-    byte_of = {letter: byte for byte, letter in enumerate(byte_letters())}
-    ranks = {bytes(byte_of[letter] for letter in word): rank for word, rank in engine.get_vocab().items()}
-    pattern = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-    return tiktoken.Encoding("own", pat_str=pattern, mergeable_ranks=ranks, special_tokens={})
-
-
-def measure(name: str, learned: list[str], held: list[str], pieces: int, rounds: int, table: Table) -> None:
-    case = f"{name}, {pieces} tokens, {len(held)} documents of about 3 kB"
-    total = size_of(held)
+def measure(learned: list[str], held: Held, options: argparse.Namespace, table: Table) -> Tokenizer:
+    pieces, rounds = options.pieces, options.rounds
     trained: dict[str, list[float]] = {}
-    megabytes = size_of(learned) / 1e6
     own, min_count = own_model(learned, pieces)
     trained["paribus"] = [cpu(lambda: train(learned, [pieces], min_count=min_count, jobs=1)) for _ in range(rounds)]
-    subjects: list[Subject] = [("paribus", own.encode, own.decode, total)]
+    subjects: list[Subject] = [("paribus", own.encode, own.decode, 1)]
+    few = head(random.Random(1).sample(learned, len(learned)), min(SLOW_PEER, options.limit))
+    few_pieces = min(8000, pieces)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         if version("tokenizers"):
@@ -185,55 +158,73 @@ def measure(name: str, learned: list[str], held: list[str], pieces: int, rounds:
             trained["tokenizers BPE"] = [cpu(lambda: found.append(byte_level_bpe(learned, pieces)))]
             bpe = found[0]
             subjects.append(
-                ("tokenizers Unigram, our pieces", lambda text: unigram.encode(text).ids, unigram.decode, total // 8)
+                ("tokenizers Unigram, our pieces", lambda text: unigram.encode(text).ids, unigram.decode, 8)
             )
-            subjects.append(("tokenizers BPE", lambda text: bpe.encode(text).ids, bpe.decode, total // 8))
+            subjects.append(("tokenizers BPE", lambda text: bpe.encode(text).ids, bpe.decode, 8))
             if version("tiktoken"):
                 fast = tiktoken_of(bpe)
-                subjects.append(("tiktoken, the same BPE", fast.encode_ordinary, fast.decode_bytes, total))
+                subjects.append(("tiktoken, the same BPE", fast.encode_ordinary, fast.decode_bytes, 1))
         if version("sentencepiece"):
-            for borders in (True, False):
-                label = f"sentencepiece unigram, {'with' if borders else 'without'} borders"
-                made: list[Any] = []
-                trained[label] = [
-                    cpu(lambda b=borders, m=made: m.append(sentencepiece_model(learned, pieces, folder, b)))
-                ]
-                subjects.append((label, made[0].encode, made[0].decode, total))
+            made: list[Any] = []
+            trained["sentencepiece unigram"] = [
+                cpu(lambda: made.append(sentencepiece_model(learned, pieces, folder, borders=True)))
+            ]
+            subjects.append(("sentencepiece unigram", made[0].encode, made[0].decode, 1))
         if version("bytepiece"):
             import bytepiece
 
             write_bytepiece(own, folder / "bytepiece.json")
             original = bytepiece.Tokenizer(str(folder / "bytepiece.json"))
-            subjects.append(("bytepiece, our pieces", original.encode, original.decode, total // 8))
-            less: list[str] = []
-            for text in learned:
-                if size_of(less) >= SLOW_PEER:
-                    break
-                less.append(text[:SLOW_PEER])
-            with open(os.devnull, "w") as silent:
-                sys.stderr, kept = silent, sys.stderr
-                theirs = cpu(lambda: bytepiece.Trainer(max_vocab_size=8000, min_count=2).train(less))
-                sys.stderr = kept
-            ours = [cpu(lambda: train(less, [8000], min_count=2, jobs=1, segmentation=1)) for _ in range(rounds)]
-            small = f"train, {name}, {size_of(less) / 1e6:.1f} MB, 8000 tokens, min_count 2"
-            table.add(small, "paribus", "CPU time", "s", ours)
-            table.add(small, "bytepiece", "CPU time", "s", [theirs])
-            table.goal(small, "bytepiece", [theirs / one for one in ours], [1.0] * rounds, 60)
-        speeds = encode_and_decode(case, subjects, held, own, rounds, table)
-    big = f"train, {name}, {megabytes:.1f} MB, {pieces} tokens, min_count {min_count}"
+            subjects.append(("bytepiece, our pieces", original.encode, original.decode, 8))
+        slow_trainers(few, few_pieces, folder, rounds, table)
+        speeds = {
+            name: encode_and_decode(
+                f"{name}, {own.vocab_size} tokens, {len(texts)} documents of about 3 kB", subjects, texts, own, rounds,
+                table,
+            )
+            for name, texts in held.items()
+        }  # fmt: skip
+    big = f"train, {size_of(learned) / 1e6:.1f} MB of {', '.join(held)}, {pieces} tokens, min_count {min_count}"
     for subject, seconds in trained.items():
         table.add(big, subject, "CPU time", "s", seconds)
-        if subject.startswith("sentencepiece"):
-            table.goal(big, subject, [seconds[0] / one for one in trained["paribus"]], [1.0] * rounds, 8)
-    word_borders(case, learned, held, pieces, min_count, table)
-    for peer, goal in (("bytepiece, our pieces", 40), ("tokenizers Unigram, our pieces", 30)):
-        if peer in speeds:
-            table.goal(f"encode, {case}", peer, speeds["paribus"], speeds[peer], goal)
-    fast = {p: s for p, s in speeds.items() if p.startswith(("sentencepiece", "tiktoken"))}
-    if fast:
-        peer = max(fast, key=lambda p: statistics.median(fast[p]))
-        table.goal(f"encode, {case}", peer, speeds["paribus"], fast[peer], 3)
-    sampling_and_threads(case, own, held, speeds["paribus"], rounds, table)
+    if "sentencepiece unigram" in trained:
+        theirs = trained["sentencepiece unigram"][0]
+        table.goal(big, "sentencepiece unigram", [theirs / one for one in trained["paribus"]], [1.0] * rounds, 8)
+    for name, texts in held.items():
+        case = f"{name}, {own.vocab_size} tokens, {len(texts)} documents of about 3 kB"
+        mine = speeds[name]
+        for peer, goal in (("bytepiece, our pieces", 40), ("tokenizers Unigram, our pieces", 30)):
+            if peer in mine:
+                table.goal(f"encode, {case}", peer, mine["paribus"], mine[peer], goal)
+        fast_peers = {p: s for p, s in mine.items() if p.startswith(("sentencepiece", "tiktoken"))}
+        if fast_peers:
+            peer = max(fast_peers, key=lambda p: statistics.median(fast_peers[p]))
+            table.goal(f"encode, {case}", peer, mine["paribus"], fast_peers[peer], 3)
+        sampling_and_threads(case, own, texts, mine["paribus"], rounds, table)
+    word_borders(learned, held, pieces, min_count, table)
+    return own
+
+
+def slow_trainers(texts: list[str], pieces: int, folder: Path, rounds: int, table: Table) -> None:
+    """The trainers that need minutes for ten megabytes, on less of it."""
+    case = f"train, {size_of(texts) / 1e6:.1f} MB of it, {pieces} tokens, min_count 2"
+    ours = [cpu(lambda: train(texts, [pieces], min_count=2, jobs=1, segmentation=1)) for _ in range(rounds)]
+    table.add(case, "paribus", "CPU time", "s", ours)
+    if version("bytepiece"):
+        import bytepiece
+
+        with open(os.devnull, "w") as silent:
+            sys.stderr, kept = silent, sys.stderr
+            theirs = cpu(lambda: bytepiece.Trainer(max_vocab_size=pieces, min_count=2).train(texts))
+            sys.stderr = kept
+        table.add(case, "bytepiece", "CPU time", "s", [theirs])
+        table.goal(case, "bytepiece", [theirs / one for one in ours], [1.0] * rounds, 60)
+    if version("sentencepiece"):
+        for borders in (True, False):
+            label = f"sentencepiece unigram, {'with' if borders else 'without'} borders"
+            theirs = cpu(lambda b=borders: sentencepiece_model(texts, pieces, folder, b))
+            table.add(case, label, "CPU time", "s", [theirs])
+            table.goal(case, label, [theirs / one for one in ours], [1.0] * rounds, 8)
 
 
 def encode_and_decode(
@@ -241,7 +232,7 @@ def encode_and_decode(
 ) -> dict[str, list[float]]:
     speeds: dict[str, list[float]] = {subject[0]: [] for subject in subjects}
     back: dict[str, list[float]] = {subject[0]: [] for subject in subjects}
-    shares = {name: held[: max(1, len(held) * share // size_of(held))] for name, _, _, share in subjects}
+    shares = {name: held[: max(1, len(held) // share)] for name, _, _, share in subjects}
     for name, encode, _, _ in subjects:
         if name.endswith("our pieces"):
             same = [list(encode(text)) == own.encode(text).tolist() for text in held]
@@ -282,31 +273,32 @@ def sampling_and_threads(
     table.goal(f"encode_batch, {case}, 2 threads", "paribus, 1 thread", both[2], both[1], 1.8)
 
 
-def word_borders(case: str, learned: list[str], held: list[str], pieces: int, min_count: int, table: Table) -> None:
-    """BytePiece kept within the words of the BPE, so that borders are not what is compared."""
-    import re
+def word_borders(learned: list[str], held: Held, pieces: int, min_count: int, table: Table) -> None:
+    """BytePiece kept within words, so that borders are not what is compared."""
+    inside = train(
+        [word for text in learned for word in words(text.encode())], [pieces], min_count=min_count, jobs=1
+    )[0]  # fmt: skip
+    for name, texts in held.items():
+        tokens = sum(len(ids) for text in texts for ids in inside.encode_batch(words(text.encode()), 1))
+        table.add(
+            f"encode, {name}, {inside.vocab_size} tokens", "paribus, with borders", "compression", "bytes per token",
+            [size_of(texts) / tokens],
+        )  # fmt: skip
 
-    # Python's re has no \p{L}: letters are word characters that are no digits and no underscore.
-    pattern = re.compile(r"'(?:s|t|re|ve|m|ll|d)| ?[^\W\d_]+| ?\d+| ?(?:[^\s\w]|_)+|\s+(?!\S)|\s+")
-    inside = train([word for text in learned for word in pattern.findall(text)], [pieces], min_count=min_count, jobs=1)[
-        0
-    ]
-    tokens = sum(len(ids) for text in held for ids in inside.encode_batch(pattern.findall(text), 1))
-    table.add(f"encode, {case}", "paribus, with borders", "compression", "bytes per token", [size_of(held) / tokens])
 
-
-def worst_cases(own: Tokenizer, rounds: int, table: Table) -> None:
+def worst_cases(own: Tokenizer, options: argparse.Namespace, table: Table) -> None:
     rng = np.random.default_rng(0)
     line = ("x" + " ".join(map(str, rng.integers(0, 1000, 1_000_000)))).encode()
     cases = {
         "1 MB of a": b"a" * 1_000_000,
         "1 MB of ^": b"^" * 1_000_000,
         "1 MB of random bytes": rng.integers(0, 256, 1_000_000, dtype=np.uint8).tobytes(),
-        "one line of 100 MB": (line * (100_000_000 // len(line) + 1))[:100_000_000],
-        "100 MB of a": b"a" * 100_000_000,
     }
+    if not options.quick:
+        cases["one line of 100 MB"] = (line * (100_000_000 // len(line) + 1))[:100_000_000]
+        cases["100 MB of a"] = b"a" * 100_000_000
     for name, data in cases.items():
-        runs = [len(data) / cpu(lambda d=data: own.encode(d)) / 1e6 for _ in range(min(rounds, 3))]
+        runs = [len(data) / cpu(lambda d=data: own.encode(d)) / 1e6 for _ in range(min(options.rounds, 3))]
         table.add(name, "paribus", "speed", "MB/s", runs)
         table.goal(name, "10 MB/s", runs, [10.0] * len(runs), 1)
 
@@ -327,23 +319,49 @@ def machine() -> dict[str, Any]:
             "load_average": os.getloadavg()[0] if hasattr(os, "getloadavg") else None}  # fmt: skip
 
 
+def large(folders: list[Path], limit: int, table: Table) -> None:
+    """A process of its own trains 64 000 tokens on two threads within 1 GiB."""
+    paths = tokenizer_large.distinct(folders, limit)
+    size = sum(path.stat().st_size for path in paths)
+    done = subprocess.run(
+        [sys.executable, tokenizer_large.__file__], input=json.dumps(list(map(str, paths))), text=True,
+        capture_output=True, check=True,
+    )  # fmt: skip
+    told = json.loads(done.stdout)
+    case = f"train, {size / 1e6:.0f} MB in {len(paths)} distinct files, 64000 tokens, memory 1GiB, 2 threads"
+    for metric, unit in (("wall clock", "s"), ("CPU time", "s"), ("resident at most", "MiB"), ("disk at most", "MB")):
+        table.add(case, "paribus", metric, unit, [told[metric]])
+    table.goal(case, "60 s for 300 MB", [60 * size / 300e6], [told["wall clock"]], 1)
+    table.goal(case, "1 GiB resident", [1024.0], [told["resident at most"]], 1)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="little text and few rounds, to see that it runs")
+    parser.add_argument("--out", type=Path, help="write the table there, in Markdown")
     parser.add_argument("--corpus", type=Path, action="append")
+    parser.add_argument("--large", type=Path, action="append", help="folders of the large corpus")
+    parser.add_argument("--limit", type=int, default=18_000_000, help="bytes of training text, all corpora together")
     parser.add_argument("--pieces", type=int, default=32000)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
+    if options.quick:
+        options.limit, options.pieces, options.rounds = 300_000, 1000, 1
     table = Table()
     about = machine()
-    own: Tokenizer | None = None
-    for folder in options.corpus or [None]:
-        name, learned, held = load(folder)
-        measure(name, learned, held, options.pieces, options.rounds, table)
-        own = own or own_model(learned, options.pieces)[0]
-    assert own is not None
-    worst_cases(own, options.rounds, table)
+    learned: list[str] = []
+    held: Held = {}
+    corpora = options.corpus or [None]
+    for folder in corpora:
+        name, texts, documents_ = load(folder, options.limit // len(corpora))
+        learned += texts
+        held[name] = documents_[:20] if options.quick else documents_
+    own = measure(learned, held, options, table)
+    worst_cases(own, options, table)
     loading(own, options.rounds, table)
+    default = [Path(sysconfig.get_paths()[name]) for name in ("stdlib", "purelib")] + [Path("/usr/share")]
+    large(options.large or default, 2_000_000 if options.quick else tokenizer_large.LARGE, table)
     peers = ("paribus", "numpy", "bytepiece", "sentencepiece", "tokenizers", "tiktoken")
     result = {
         "schema": "paribus.benchmark/1",
@@ -354,20 +372,25 @@ def main() -> None:
         "rows": table.rows,
         "goals": table.goals,
     }
-    if options.json:
-        print(json.dumps(result, indent=1, ensure_ascii=False))
-        return
-    print(f"{about}\n{result['versions']}\n")
-    print("| case | subject | metric | median | low to high |\n|---|---|---|---|---|")
-    for row in table.rows:
-        span = f"{min(row['runs']):.3g} to {max(row['runs']):.3g}"
-        what = f"{row['metric']}, {row['unit']}"
-        print(f"| {row['case']} | {row['subject']} | {what} | {row['median']:.3g} | {span} |")
-    print("\n| case | peer | ratio | low to high | goal | met |\n|---|---|---|---|---|---|")
-    for goal in table.goals:
-        span = f"{goal['low']:.3g} to {goal['high']:.3g}"
-        met = "yes" if goal["met"] else "no"
-        print(f"| {goal['case']} | {goal['peer']} | {goal['ratio_median']:.3g} | {span} | {goal['goal']} | {met} |")
+    if options.out:
+        options.out.write_text(markdown(result), encoding="utf-8")
+    print(json.dumps(result, indent=1, ensure_ascii=False) if options.json else markdown(result))
+
+
+def markdown(result: dict[str, Any]) -> str:
+    lines = ["# The tokenizer beside its peers", "", f"`{result['command']}`", ""]
+    lines += [f"{key}: {', '.join(f'{k} {v}' for k, v in result[key].items())}  " for key in ("machine", "versions")]
+    lines += ["", "## Goals", "| case | peer | ratio | low to high | goal | met |", "|---|---|---|---|---|---|"]
+    for goal in result["goals"]:
+        span, met = f"{goal['low']:.3g} to {goal['high']:.3g}", "yes" if goal["met"] else "**no**"
+        lines.append(
+            f"| {goal['case']} | {goal['peer']} | {goal['ratio_median']:.3g} | {span} | {goal['goal']} | {met} |"
+        )
+    lines += ["", "## All rows", "| case | subject | metric | median | low to high |", "|---|---|---|---|---|"]
+    for row in result["rows"]:
+        span, what = f"{min(row['runs']):.3g} to {max(row['runs']):.3g}", f"{row['metric']}, {row['unit']}"
+        lines.append(f"| {row['case']} | {row['subject']} | {what} | {row['median']:.3g} | {span} |")
+    return "\n".join(lines) + "\n"
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from paribus.core.errors import ConfigError
-from paribus.tokenizer.letters import byte_letters as byte_letters
+from paribus.tokenizer.alphabet import byte_letters as byte_letters
 from paribus.tokenizer.tokenizer import Tokenizer
 from paribus.tokenizer.vocabulary import SPECIALS, Vocabulary, write
 

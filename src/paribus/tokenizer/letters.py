@@ -11,25 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from paribus.core.errors import ConfigError, optional
+from paribus.tokenizer.alphabet import LETTERS, byte_letters, spell
 from paribus.tokenizer.learned import Engine, Ids
 from paribus.tokenizer.words import stretches
 
 _KEPT = 1 << 16  # stretches whose ids are remembered
-
-
-def byte_letters() -> list[str]:
-    """The letter of each byte in GPT-2's byte-level alphabet: printable Latin-1 as it is, the rest from U+0100."""
-    printable = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-    others = iter(range(0x100, 0x200))
-    return [chr(byte) if byte in printable else chr(next(others)) for byte in range(256)]
-
-
-_TABLE = dict(enumerate(byte_letters()))
-
-
-def spell(data: bytes) -> str:
-    """One letter for each byte."""
-    return data.decode("latin-1").translate(_TABLE)
 
 
 def learn(documents: Sequence[bytes], borders: bool, model: str, trainer: str, **settings: Any) -> bytes:
@@ -68,7 +54,7 @@ class Letters(Engine):
     def __init__(self, path: Path, borders: bool) -> None:
         self.model = optional("tokenizers", "peers").Tokenizer.from_file(str(path)).model
         self.borders = borders
-        byte_of = {letter: byte for byte, letter in _TABLE.items()}
+        byte_of = {letter: byte for byte, letter in LETTERS.items()}
         vocab = json.loads(path.read_bytes())["model"]["vocab"]
         # BPE: {text: id}; Unigram: [[text, score], ...]
         words = sorted(vocab, key=vocab.__getitem__) if isinstance(vocab, dict) else [text for text, _ in vocab]

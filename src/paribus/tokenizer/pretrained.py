@@ -22,8 +22,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from paribus.core.errors import ConfigError, InputError, optional
+from paribus.tokenizer.alphabet import byte_letters, spell
 from paribus.tokenizer.convert import write_hugging_face
-from paribus.tokenizer.letters import byte_letters, spell
 from paribus.tokenizer.tokenizer import Tokenizer
 
 FILE = "tokenizer.bp"

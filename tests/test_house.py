@@ -42,6 +42,7 @@ NO_SOURCE = {
     "Measured": "a form of the laboratory",
     "Budget": "a form of the laboratory",
     "Profile": "a form of the laboratory",
+    "Read": "how a claim reads a checkpoint: its map and scaling have their own",
 }
 # Parts that no contract test builds from examples: name -> why.
 NO_EXAMPLES = {
@@ -49,6 +50,7 @@ NO_EXAMPLES = {
     "Measured": "holds a function: tested with the claims",
     "Budget": "one number",
     "Profile": "tested with the claims",
+    "Read": "tested with the claims",
     "AnyModule": "holds a class or function: tests/models/test_any_module.py",
     "DecoderLM": "tests/models builds one around every example of a mixer, a norm and a feed-forward network",
     "Settings": "tested with the trainer",

@@ -105,7 +105,8 @@ def train_arm(
     batches = stream.batches(seed=seed, batch=task.recipe.batch, length=task.train_length, span=task.span)
     try:
         with told.bar if console.is_terminal else nullcontext():
-            outcome = run(model, batches, task.recipe, learning_rate=rate, steps=steps, journal=told)
+            loss = claim.arm(arm_name).loss
+            outcome = run(model, batches, task.recipe, learning_rate=rate, steps=steps, loss=loss, journal=told)
     except KeyboardInterrupt as error:
         raise Interrupted("interrupted: one training is saved when it is finished, so nothing is saved") from error
     if outcome.diverged:

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from paribus.core.errors import ConfigError
 from paribus.data import IGNORED, MultiQueryRecall
-from paribus.data.synthetic.recall import distinct
+from paribus.data.distinct import distinct
 
 
 def answer(tokens: np.ndarray, pairs: int) -> np.ndarray:

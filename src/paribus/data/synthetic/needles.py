@@ -6,8 +6,8 @@ import numpy as np
 
 from paribus.core.config import require
 from paribus.data.batch import IGNORED
+from paribus.data.distinct import distinct
 from paribus.data.synthetic.base import Pair, Synthetic
-from paribus.data.synthetic.recall import distinct
 
 
 class Needles(Synthetic):

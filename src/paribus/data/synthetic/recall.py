@@ -3,10 +3,10 @@
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 
 from paribus.core.config import require
 from paribus.data.batch import IGNORED
+from paribus.data.distinct import distinct
 from paribus.data.synthetic.base import Pair, Synthetic
 
 
@@ -67,15 +67,6 @@ class MultiQueryRecall(Synthetic):
         targets = np.full((batch, length), IGNORED)
         np.put_along_axis(targets, queries, values, axis=1)
         return tokens, targets
-
-
-def distinct(random: np.random.Generator, rows: int, n: int, k: int) -> npt.NDArray[np.int64]:
-    """k different numbers of [0, n) in each row, in random order: the first k steps of Fisher and Yates's shuffle."""
-    pool, row = np.tile(np.arange(n), (rows, 1)), np.arange(rows)
-    for place in range(k):
-        other = random.integers(place, n, size=rows)
-        pool[row, place], pool[row, other] = pool[row, other], pool[row, place]
-    return pool[:, :k]
 
 
 MultiQueryRecall.examples = (

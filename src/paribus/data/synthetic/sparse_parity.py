@@ -9,8 +9,8 @@ import numpy.typing as npt
 from paribus.core.config import require
 from paribus.core.seed import generator
 from paribus.data.batch import IGNORED
+from paribus.data.distinct import distinct
 from paribus.data.synthetic.base import Pair, Synthetic
-from paribus.data.synthetic.recall import distinct
 
 
 class SparseParity(Synthetic):

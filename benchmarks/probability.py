@@ -1,6 +1,8 @@
 """Normalizers and losses beside their peers: the package entmax, the plain losses, the published formulas.
 
-    python benchmarks/probability.py [--json] [--rounds 5] [--wide-rounds 2] [--tokens 4096] [--only entmax,...]
+    python benchmarks/probability.py --out benchmarks/probability.md [--json] [--quick] [--only entmax,...]
+
+About four minutes on an idle machine; --quick, half a minute, only shows that it runs.
 
 Times are CPU seconds of one thread (so that other work on the machine counts little), forward and backward, subjects in
 turn within every round; ratios are taken within rounds. Memory is the growth of the peak resident size over a step, in
@@ -279,7 +281,8 @@ def top_k(table: Table, options: argparse.Namespace) -> None:
 NOTES = """\
 Times are CPU seconds of one thread on a machine that others were using; subjects took turns within each round, and the
 ratios are medians of ratios within a round. In bfloat16 no output can be nearer than the exact weights rounded once,
-which is what ours are: where the goal of a tenth of the peer's error is missed, rounding alone is more than that tenth.
+which is what ours are (the rows "exact weights, rounded" equal ours): where the goal of a tenth of the peer's error is
+missed, rounding alone is more than that tenth, and no implementation could meet it.
 "Plain" EMO is the published adaptive form without its one-hot matrices, which would cost it two more buffers of
 tokens x vocabulary.
 """
@@ -287,32 +290,37 @@ tokens x vocabulary.
 PARTS = {"entmax": entmax, "bfloat16": bfloat16, "multilabel": multilabel, "top_k": top_k, "wide": wide}
 
 
-def show(told: dict[str, Any]) -> None:
+def tables(told: dict[str, Any]) -> str:
+    lines: list[str] = []
+    say = lines.append
     machine, versions = told["machine"], told["versions"]
-    print("# Probability\n")
-    print(f"`{told['command']}`\n")
-    print(", ".join(f"{name} {number}" for name, number in versions.items()), end="; ")
-    print(", ".join(f"{name} {value}" for name, value in machine.items()) + ".\n")
-    print(NOTES)
-    print("| case | against | ratio or error | from - to | goal | |\n|---|---|---|---|---|---|")
+    say("# Probability\n")
+    say(f"`{told['command']}`\n")
+    told_versions = ", ".join(f"{name} {number}" for name, number in versions.items())
+    say(told_versions + "; " + ", ".join(f"{name} {value}" for name, value in machine.items()) + ".\n")
+    say(NOTES)
+    say("| case | against | ratio or error | from - to | goal | |\n|---|---|---|---|---|---|")
     for one in told["goals"]:
         met = "met" if one["met"] else "missed"
-        print(
+        say(
             f"| {one['case']} | {one['peer']} | {one['ratio_median']:.3g} | {one['low']:.3g} - {one['high']:.3g} | "
             f"{one['goal']} | {met} |"
         )
-    print("\n| case | who | what | median | from - to |\n|---|---|---|---|---|")
+    say("\n| case | who | what | median | from - to |\n|---|---|---|---|---|")
     for row in told["rows"]:
         low, high = min(row["runs"]), max(row["runs"])
-        print(
+        say(
             f"| {row['case']} | {row['subject']} | {row['metric']}, {row['unit']} | {row['median']:.4g} | "
             f"{low:.4g} - {high:.4g} |"
         )
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="one round and few tokens, to see that it runs")
+    parser.add_argument("--out", type=Path, help="write the tables there, in Markdown")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--wide-rounds", type=int, default=2)
     parser.add_argument("--tokens", type=int, default=4096)
@@ -324,8 +332,10 @@ def main() -> None:
         wide_child(options.child, options.tokens)
         return
     if options.show:
-        show(json.loads(Path(options.show).read_text(encoding="utf-8")))
+        print(tables(json.loads(Path(options.show).read_text(encoding="utf-8"))), end="")
         return
+    if options.quick:
+        options.rounds, options.wide_rounds, options.tokens = 1, 1, 256
     torch.set_num_threads(1)
     table = Table()
     for part in options.only.split(","):
@@ -344,10 +354,9 @@ def main() -> None:
         "rows": table.rows,
         "goals": table.goals,
     }
-    if options.json:
-        print(json.dumps(told, indent=1))
-        return
-    show(told)
+    if options.out:
+        options.out.write_text(tables(told), encoding="utf-8")
+    print(json.dumps(told, indent=1) if options.json else tables(told), end="")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """One training, many readers: what a decoder trained at 64 makes of 512 tokens by fourteen ways to read positions."""
 
 from dataclasses import replace
+from typing import Any
 
 from paribus.attention.grouped_query import GroupedQuery
 from paribus.attention.scales.log_length import LogLength
@@ -34,7 +35,7 @@ plain = DecoderLM.Config(
 )
 POST_HOC = LogLength(base=TRAINED, at_least_one=True)  # max(1, ln n / ln 64)
 
-READERS = {
+READERS: dict[str, dict[str, Any]] = {
     "interpolation": {"position": Rotary(scaling=PositionInterpolation(factor=FACTOR))},
     "ntk-aware": {"position": Rotary(scaling=NTKAware(factor=FACTOR))},
     "ntk-old": {"position": Rotary(scaling=NTKOld(factor=FACTOR))},

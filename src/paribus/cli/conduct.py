@@ -91,6 +91,7 @@ def _conduct(
         "data": None if data is None else str(data),
         "checkpoint_seconds": CHECKPOINT_SECONDS,
         "gpus": torch.cuda.device_count(),
+        "processes": plan.profile.processes,
         "timeout": timeout,
         "speed": cost.speed,
     }
@@ -180,6 +181,11 @@ def check_length(arm: Arm, windows: Batch) -> None:
 def environment_of(profile: Profile) -> Environment:
     if profile.device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("this profile needs a CUDA GPU and torch sees none: take another --profile")
+    if profile.device == "cuda" and profile.processes > (count := torch.cuda.device_count()):
+        raise ConfigError(
+            f"this profile trains on {profile.processes} GPUs at once and torch sees {count}: take another --profile, "
+            "or start it on a machine that has them"
+        )
     torch.set_num_threads(THREADS)
     return Environment.here(profile.device, THREADS)
 
@@ -191,8 +197,10 @@ def workers(profile: Profile, jobs: int | None) -> int:
             raise ConfigError(f"--jobs {jobs}: expected at least 1")
         return jobs
     if profile.device == "cuda":
-        return torch.cuda.device_count()
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        count = torch.cuda.device_count()
+    else:
+        count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, count // profile.processes)
 
 
 def json_text(value: dict[str, Any]) -> str:

@@ -57,6 +57,7 @@ class Cell:
     # A piece of a longer run, see lab/trend.py; both in the digest through `task`.
     goes_on: bool = False  # takes up the whole state of `weights`: its optimizer and its steps, which count as done
     keeps_state: bool = False  # leaves its whole state in place of its weights
+    processes: int = 1  # that train together; in the digest through `task`, since sums are taken in another order
     cost: float = 0.0  # FLOPs, for progress; not part of the digest
 
     @cached_property

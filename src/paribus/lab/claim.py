@@ -110,6 +110,7 @@ class Profile(Part):
     expected_sd: dict[str, float] = field(default_factory=dict)
     trend: Trend | None = None  # smaller budgets on the way, and a schedule that allows them
     device: Literal["cpu", "cuda"] = "cpu"
+    processes: int = 1  # that carry out one training together under torchrun, for a model too large for one GPU
     note: str = ""  # where the rate or the expected sd come from
 
     def check(self) -> None:
@@ -122,6 +123,11 @@ class Profile(Part):
         require(all(rate > 0 for rate in self.learning_rates), f"learning_rates = {self.learning_rates}: not positive")
         require(self.grid_extensions >= 0, f"grid_extensions = {self.grid_extensions}: expected 0 or more")
         require(0 < self.tuning_fraction <= 1, f"tuning_fraction = {self.tuning_fraction}: expected a share in (0, 1]")
+        require(self.processes >= 1, f"processes = {self.processes}: expected at least 1")
+        require(
+            self.processes == 1 or self.trend is None,
+            f"processes = {self.processes} and a trend: its states are kept by one process; leave one out",
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

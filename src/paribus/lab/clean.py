@@ -36,9 +36,10 @@ from paribus.lab.folder import (
 from paribus.lab.on_disk import RunOnDisk, is_digest
 
 DAY = 86400.0
+PROGRAMS = "programs.json"  # beside a checkpoint, see training/loop.py, which loads torch
 
 OF_A_RUN = {PLAN, ABOUT, MERGED, VERDICT, "report.html", "report.md"}
-OF_A_CELL = {CELL, EVENTS, WEIGHTS, PROGRESS, RESULT, REMOVED}
+OF_A_CELL = {CELL, EVENTS, WEIGHTS, PROGRESS, RESULT, REMOVED, PROGRAMS}
 JOB_FILE = re.compile(r"[\w.-]+\.(sh|pkl|out|err)")  # in slurm/, submitit's own
 SHARD_FILE = re.compile(r"\.metadata(\.tmp)?|__\d+_\d+\.distcp")
 

@@ -44,16 +44,20 @@ def estimate(plan: Plan, jobs: int) -> Estimate:
     trainings = [cell for cell in cells if cell.kind == "train"]
     steps = sum(cell.steps or 0 for cell in trainings)
     speed = probe(plan)
+    together = plan.profile.processes
     working = memory.training_bytes(largest.n_parameters, _activations(plan, largest.config))
     return Estimate(
         flops=total_cost(cells),
         cells=len(cells),
-        seconds=STARTUP_SECONDS + total_cost(cells) / speed / jobs,
-        bytes_per_worker=PROCESS_BYTES + working,
+        seconds=STARTUP_SECONDS + total_cost(cells) / speed / jobs / together,
+        # The worker, torchrun and the processes that train together, each of which builds the model whole first.
+        bytes_per_worker=PROCESS_BYTES + working
+        if together == 1
+        else (2 + together) * PROCESS_BYTES + together * working,
         # Weights, a checkpoint of three times their size while a cell trains, and about 160 bytes of events a step.
         disk_bytes=len(trainings) * 4 * largest.n_parameters + jobs * 12 * largest.n_parameters + 160 * steps,
         speed=speed,
-        device_bytes=0 if plan.environment.device == "cpu" else CONTEXT_BYTES + working,
+        device_bytes=0 if plan.environment.device == "cpu" else CONTEXT_BYTES + working // together,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 
 from paribus.core.errors import ConfigError
-from paribus.lab.claim import Arm, Claim, Trained
+from paribus.lab.claim import Arm, Claim, Profile, Trained
 from paribus.models.any_module import AnyModule, sees_ahead
 from paribus.training.budget import Sized
 from paribus.training.price import built
@@ -14,6 +14,22 @@ from paribus.training.price import built
 def length_of(arm: Arm, task: Trained) -> int:
     """Tokens of a training row of this arm."""
     return task.train_length if arm.length is None else arm.length
+
+
+def check_processes(claim: Claim, profile: Profile) -> None:
+    """What several processes cannot train together."""
+    together = profile.processes
+    assert isinstance(claim.task, Trained)
+    if claim.task.recipe.batch < together:
+        raise ConfigError(
+            f"a batch of {claim.task.recipe.batch} rows for processes = {together}: each needs a row of its own; take "
+            "a larger batch or fewer processes"
+        )
+    if together > 1 and (odd := [arm.name for arm in claim.arms if arm.loss is not None]):
+        raise ConfigError(
+            f"processes = {together}, and {', '.join(odd)} has a loss of its own: several processes lower the mean "
+            "cross entropy only; take processes = 1"
+        )
 
 
 def check_vocabulary(claim: Claim) -> None:

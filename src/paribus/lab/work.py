@@ -25,7 +25,7 @@ from paribus.lab.folder import EVENTS, PROGRESS, RESULT, WEIGHTS, write_whole
 from paribus.layers.parameters import draw
 from paribus.models.given_input import given_input
 from paribus.models.weights import load_weights, save_weights
-from paribus.training.loop import train
+from paribus.training.loop import Outcome, train
 from paribus.training.objective import token_loss
 from paribus.training.precision import autocast
 from paribus.training.price import check_layout, seed_everything
@@ -35,6 +35,8 @@ PERTURBATION = 1e-6
 CHECKPOINT_SECONDS = 20.0  # between two checkpoints of a training
 
 Tell = Callable[[int, int], None]  # steps done, steps of the cell
+# (cell, task, data, cells' folder, tell, seconds between checkpoints) -> result
+Training = Callable[[Cell, Trained, Stream, Path, Tell, float], dict[str, Any]]
 
 
 def do(
@@ -44,8 +46,9 @@ def do(
     cells: Path,
     tell: Tell,
     checkpoint_seconds: float = CHECKPOINT_SECONDS,
+    training: Training | None = None,
 ) -> dict[str, Any]:
-    """Compute the cell into cells/<digest>/ and return its result."""
+    """Compute the cell into cells/<digest>/ and return its result. training: how, if not in this process alone."""
     folder = cells / cell.digest
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(folder / "cell.json", json.dumps(cell.described(), indent=1, ensure_ascii=False, sort_keys=True) + "\n")
@@ -57,7 +60,7 @@ def do(
         assert isinstance(task, Trained)
         assert stream is not None
         if cell.kind == "train":
-            result = _train(cell, task, stream, cells, tell, checkpoint_seconds)
+            result = (training or _train)(cell, task, stream, cells, tell, checkpoint_seconds)
         else:
             result = _read(cell, task, stream, cells, tell)
     result |= {"schema": "paribus.cell/1", "digest": cell.digest, "kind": cell.kind}
@@ -163,20 +166,26 @@ def _train(
         events.flush()
     finally:
         events.close()
+    asked = time.perf_counter()
+    dev = worst if outcome.diverged else dev_loss(model, task, stream, device)
+    result = trained_result(task, folder, outcome, dev, initial, time.perf_counter() - asked)
+    if result["status"] == "finished" and not cell.keeps_state:
+        save_weights(model, folder / WEIGHTS)
+    return result
+
+
+def trained_result(
+    task: Trained, folder: Path, outcome: Outcome, dev: float, initial: dict[str, str], dev_seconds: float
+) -> dict[str, Any]:
+    """What a training came to; one that diverged, or has no finite loss, counts as the worst."""
     order = hashlib.blake2b(digest_size=16)
     for event in read_events(folder / EVENTS):
         order.update(event["batch"].encode())
-    asked = time.perf_counter()
-    metrics = {
-        "train_loss": worst if outcome.diverged else outcome.final_loss,
-        "dev_loss": worst if outcome.diverged else _dev_loss(model, task, stream, device),
-    }
-    dev_seconds = time.perf_counter() - asked
+    worst = math.log(task.data.vocab_size)
+    metrics = {"train_loss": worst if outcome.diverged else outcome.final_loss, "dev_loss": dev}
     diverged = outcome.diverged or not all(map(math.isfinite, metrics.values()))
     if diverged:
         metrics = dict.fromkeys(metrics, worst)
-    elif not cell.keeps_state:
-        save_weights(model, folder / WEIGHTS)
     return {
         "status": "diverged" if diverged else "finished",
         "metrics": metrics,
@@ -191,7 +200,7 @@ def _train(
 
 
 @torch.no_grad()
-def _dev_loss(model: nn.Module, task: Trained, stream: Stream, device: torch.device) -> float:
+def dev_loss(model: nn.Module, task: Trained, stream: Stream, device: torch.device) -> float:
     """Mean loss on the dev split at the trained length: what a rate is chosen by."""
     windows = stream.windows("dev", count=DEV_WINDOWS, length=task.train_length, span=task.span)
     tokens, targets = torch.from_numpy(windows.tokens), torch.from_numpy(windows.targets)

@@ -33,6 +33,7 @@ from paribus.lab.claim import Measured, Trained
 from paribus.lab.folder import unwritten
 from paribus.lab.load import load
 from paribus.lab.plan import Plan, make_plan, with_dependencies
+from paribus.lab.torchrun import under_torchrun
 from paribus.lab.work import do
 
 REPORT_EVERY = 0.2  # seconds between two progress lines of one cell
@@ -58,7 +59,7 @@ def find_cell(plan: Plan, wanted: dict[str, Any]) -> Cell:
 
 class Worker:
     def __init__(self, settings: dict[str, Any], say: Callable[[dict[str, Any]], None]) -> None:
-        self.say = say
+        self.say, self.settings = say, settings
         self.checkpoint_seconds: float = settings["checkpoint_seconds"]
         self.folder = Path(settings["folder"])
         torch.set_num_threads(settings["threads"])
@@ -80,6 +81,9 @@ class Worker:
             cells = self.folder / "cells"
             # An orphaned worker of a killed run may hold the cell for a moment.
             (self.folder / "locks").mkdir(exist_ok=True)
+            if cell.processes > 1 and cell.kind == "train":
+                result = under_torchrun(self.settings, wanted, cell.processes, partial(self.tell, digest))
+                return {"cell": digest, "result": result}
             with FileLock(self.folder / "locks" / digest, timeout=60):
                 tell = partial(self.tell, digest)
                 task, stream = self.read_by(cell.arm)

@@ -28,6 +28,7 @@ from paribus.core.config import require
 from paribus.data.batch import IGNORED
 from paribus.data.source import Batches
 from paribus.models.given_input import given_input
+from paribus.models.weights import weights
 from paribus.training.loop import Journal, Outcome
 from paribus.training.precision import autocast
 from paribus.training.recipe import Recipe
@@ -54,12 +55,14 @@ def train_sharded(
     journal: Journal | None = None,
     progress: Path | None = None,
     every_steps: int = 100,
+    every_seconds: float | None = None,
 ) -> Outcome:
     """`paribus.training.loop.train` on all processes of the default group, which must exist; shards the model in place.
 
     The model comes whole, with equal numbers on every process. The journal is told on every process: give rank 0 alone
-    one that writes. `progress` is a folder that all processes see, written every `every_steps` steps and taken up again
-    by any number of processes; let it be a folder of your own, since DCP's index is a pickle.
+    one that writes. `progress` is a folder that all processes see, written every `every_steps` steps, or every
+    `every_seconds` by the clock of rank 0, and taken up again by any number of processes; let it be a folder of your
+    own, since DCP's index is a pickle.
     Raises ConfigError for a batch with fewer rows than there are processes.
     """
     rank, world = dist.get_rank(), dist.get_world_size()
@@ -72,7 +75,7 @@ def train_sharded(
     parameters = [weight for weight in model.parameters() if weight.requires_grad]
     model.train()
     outcome = Outcome(steps=done, final_loss=math.nan, diverged=False)
-    began = time.perf_counter()
+    began = saved = time.perf_counter()
     for step in range(done, steps):
         batch = batches.batch(step)
         rows = len(batch.tokens)
@@ -92,9 +95,13 @@ def train_sharded(
         norm = whole(nn.utils.clip_grad_norm_(parameters, recipe.clip))
         optimizer.step()
         optimizer.zero_grad()
-        total = part.detach() / count
+        due = (step + 1) % every_steps == 0
+        if every_seconds is not None:
+            due = rank == 0 and time.perf_counter() - saved > every_seconds
+        # Whether to save travels with the loss, so that all processes agree on it.
+        total = torch.stack([part.detach() / count, torch.tensor(float(due), device=device)])
         dist.all_reduce(total)
-        value, size = float(total), float(norm)
+        value, size, save = float(total[0]), float(norm), float(total[1]) > 0
         outcome.seconds_inside += time.perf_counter() - entered
         outcome.steps, outcome.final_loss = step + 1, value
         finite = math.isfinite(value) and math.isfinite(size)
@@ -103,9 +110,10 @@ def train_sharded(
         if not finite:
             outcome.diverged = True
             break
-        if progress is not None and (step + 1) % every_steps == 0 and step + 1 < steps:
+        if progress is not None and save and step + 1 < steps:
             journal.flush()
             save_sharded(model, optimizer, step + 1, progress)
+            saved = time.perf_counter()
     outcome.seconds = time.perf_counter() - began
     model.eval()
     return outcome
@@ -119,8 +127,8 @@ def whole(tensor: Tensor) -> Tensor:
 
 
 def whole_weights(model: nn.Module) -> dict[str, Tensor]:
-    """Every named parameter, whole and on the CPU; all processes must call it."""
-    return {name: whole(weight.detach()).cpu() for name, weight in model.named_parameters()}
+    """The tensors of `models.weights.weights`, whole and on the CPU; all processes must call it."""
+    return {name: whole(tensor).cpu() for name, tensor in weights(model).items()}
 
 
 def save_sharded(model: nn.Module, optimizer: torch.optim.Optimizer, step: int, folder: Path) -> None:
@@ -164,5 +172,5 @@ def _previous(folder: Path) -> Path:
 def _state(model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
     from torch.distributed.checkpoint.state_dict import get_state_dict
 
-    weights, moments = get_state_dict(model, optimizer)
-    return {"model": weights, "optimizer": moments}
+    parameters, moments = get_state_dict(model, optimizer)
+    return {"model": parameters, "optimizer": moments}

@@ -57,6 +57,7 @@ def test_parquet(curves, said, tmp_path):
     assert (kinds["step"], kinds["loss"], kinds["arm"], kinds["rate"]) == ("int64", "double", "string", "double")
 
 
+@pytest.mark.filterwarnings("ignore")  # of packages below TensorBoard
 def test_tensorboard(curves, said, tmp_path):
     loader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator", reason="an extra")
     export(curves, TensorBoardEvents(), tmp_path / "out")
@@ -77,6 +78,7 @@ def test_tensorboard(curves, said, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # of packages below MLflow
 def test_mlflow(curves, said, tmp_path):
     tracking = pytest.importorskip("mlflow.tracking", reason="an extra")
     pytest.importorskip("sqlalchemy", reason="an extra")

@@ -159,12 +159,17 @@ ENDED = "ended with code "
 
 
 def own_variables(settings: Mapping[str, Any], number: int) -> dict[str, str]:
-    """The environment variables of worker `number` on this machine: its threads, and the one GPU that it sees."""
+    """The environment variables of worker `number` on this machine: its threads, and the GPUs that it sees.
+
+    One GPU, or one for each of the processes that train together.
+    """
     variables = thread_variables(settings)
     if settings["device"] == "cuda":
         given = os.environ.get("CUDA_VISIBLE_DEVICES")
         gpus = given.split(",") if given else [str(i) for i in range(settings["gpus"])]
-        variables["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
+        each = settings.get("processes", 1)
+        own = [gpus[(number * each + i) % len(gpus)] for i in range(each)]
+        variables["CUDA_VISIBLE_DEVICES"] = ",".join(own)
     return variables
 
 

@@ -14,7 +14,7 @@ POLL = 1.0  # seconds
 
 
 class RayCluster(Cluster):
-    """Each cell takes as many CPUs as it has threads, and a whole GPU if the profile wants one."""
+    """Each cell takes as many CPUs as it has threads in all, and whole GPUs if the profile wants some."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         self.ray: Any = optional("ray", EXTRA)
@@ -23,12 +23,13 @@ class RayCluster(Cluster):
         if self.ours:
             # What workers print stays in Ray's own logs: stdout belongs to --json.
             self.ray.init(logging_level=logging.ERROR, log_to_driver=False)
-        gpus = int(settings["device"] == "cuda")
+        processes = settings.get("processes", 1)
+        gpus = processes * int(settings["device"] == "cuda")
         if gpus > self.ray.cluster_resources().get("GPU", 0):
             self.close()
             raise ConfigError("this profile needs CUDA GPUs and the Ray cluster has none: add some, or take another")
         self.task = self.ray.remote(answer_to).options(
-            num_cpus=settings["threads"],
+            num_cpus=settings["threads"] * processes,
             num_gpus=gpus,
             max_retries=0,  # the executor counts the tries
             runtime_env={"env_vars": thread_variables(settings)},

@@ -54,13 +54,16 @@ class SlurmCluster(Cluster):
                 "--executor local"
             ) from error
         variables = thread_variables(settings)
+        processes = settings.get("processes", 1)
         self.executor.update_parameters(
             name="paribus",
             timeout_min=minutes(os.environ.get("SBATCH_TIMELIMIT")),
-            cpus_per_task=settings["threads"],
-            gpus_per_node=int(settings["device"] == "cuda"),
+            cpus_per_task=settings["threads"] * processes,
+            gpus_per_node=processes * int(settings["device"] == "cuda"),
             slurm_setup=[f"export {name}={value}" for name, value in variables.items()],
-            slurm_srun_args=[f"--cpus-per-task={settings['threads']}"],  # srun does not take it over from sbatch
+            slurm_srun_args=[
+                f"--cpus-per-task={settings['threads'] * processes}"
+            ],  # srun does not take it over from sbatch
         )
         self.at_work: list[Any] = []
 

@@ -62,7 +62,9 @@ class Builder {
         }
         for (; block < blocks; ++block) {
             if (free_[block] < labels_.size()) continue;
-            for (uint32_t low = 0; low < kBlock; ++low) {
+            uint32_t& lowest = lowest_[block];  // what lies below is taken
+            while (lowest < kBlock && taken_[block * kBlock + lowest]) ++lowest;
+            for (uint32_t low = lowest; low < kBlock; ++low) {
                 const uint32_t slot = static_cast<uint32_t>(block) * kBlock + low;
                 if (taken_[slot]) continue;
                 const uint32_t base = slot ^ labels_[0];
@@ -95,12 +97,13 @@ class Builder {
         array_.check.resize(size, kNone);
         array_.value.resize(size, kNone);
         free_.push_back(kBlock);
+        lowest_.push_back(0);
     }
 
     const std::vector<std::string_view>& keys_;
     DoubleArray array_;
     std::vector<uint8_t> taken_, used_;  // slots, and bases: each belongs to one node
-    std::vector<uint32_t> free_;
+    std::vector<uint32_t> free_, lowest_;  // by block
     size_t first_open_ = 0;
     std::vector<uint8_t> labels_;
     std::vector<uint32_t> starts_;

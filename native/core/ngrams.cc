@@ -62,6 +62,10 @@ void NgramModel::finish() {
     mask_ = slots_.size() - 1;
     shift_ = 64 - bits;
 
+    // Most n-grams are rare, and a logarithm costs more than the rest of an entry.
+    std::vector<double> logarithms(1 << 12);
+    for (size_t n = 1; n < logarithms.size(); ++n) logarithms[n] = std::log(static_cast<double>(n));
+    const auto ln = [&](uint64_t n) { return n < logarithms.size() ? logarithms[n] : std::log(static_cast<double>(n)); };
     fingerprint_ = checksum(&min_count_, sizeof min_count_);
     for (unsigned level = 1; level <= settings_.order; ++level) {
         const std::vector<Gram>& grams = levels_[level];
@@ -72,8 +76,7 @@ void NgramModel::finish() {
             const uint64_t bytes = gram.key >> kLengthBits;
             const uint64_t above = prefix(bytes, level - 1) << kLengthBits | (level - 1);
             while (levels_[level - 1][parent].key < above) ++parent;
-            const double value = std::log(static_cast<double>(gram.count)) -
-                                 std::log(static_cast<double>(levels_[level - 1][parent].count));
+            const double value = ln(gram.count) - ln(levels_[level - 1][parent].count);
             if (level == 2) {
                 twos_[bytes >> (8 * (kMaxOrder - 2))] = value;
                 continue;

@@ -86,13 +86,35 @@ void PieceTable::grow() {
 }
 
 std::vector<std::pair<std::string_view, uint64_t>> PieceTable::sorted() const {
-    std::vector<std::pair<std::string_view, uint64_t>> all;
-    all.reserve(size());
+    // Pieces held in place compare as numbers: zeros behind the bytes, then the length, is byte order.
+    struct Key {
+        uint64_t high, low;
+        const Slot* slot;
+    };
+    const auto number = [](const char* bytes) {
+        uint64_t value = 0;
+        for (unsigned k = 0; k < 8; ++k) value = value << 8 | static_cast<uint8_t>(bytes[k]);
+        return value;
+    };
+    std::vector<Key> keys;
+    keys.reserve(used_);
     for (const Slot& slot : slots_) {
-        if (slot.count) all.emplace_back(std::string_view(slot.bytes, static_cast<size_t>(slot.bytes[kInline])), slot.count);
+        if (slot.count) keys.push_back({number(slot.bytes), number(slot.bytes + 8), &slot});
     }
-    for (const auto& [piece, count] : long_) all.emplace_back(piece, count);
-    std::sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+    std::sort(keys.begin(), keys.end(),
+              [](const Key& a, const Key& b) { return a.high != b.high ? a.high < b.high : a.low < b.low; });
+    using Entry = std::pair<std::string_view, uint64_t>;
+    const auto before = [](const Entry& a, const Entry& b) { return a.first < b.first; };
+    std::vector<Entry> large(long_.begin(), long_.end());
+    std::sort(large.begin(), large.end(), before);
+    std::vector<Entry> all;
+    all.reserve(size());
+    for (const Key& key : keys) {
+        all.emplace_back(std::string_view(key.slot->bytes, static_cast<size_t>(key.slot->bytes[kInline])), key.slot->count);
+    }
+    const auto middle = static_cast<ptrdiff_t>(all.size());
+    all.insert(all.end(), large.begin(), large.end());
+    std::inplace_merge(all.begin(), all.begin() + middle, all.end(), before);
     return all;
 }
 

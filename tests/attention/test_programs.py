@@ -12,7 +12,7 @@ from paribus.normalizers.softmax import Softmax
 from paribus.positions.rotary import Rotary
 
 RULED = backends.Choice("materialised", "materialised: by rule")
-SHAPE = "batch 2, heads 4 / 2, length 9, width 8 / 6, float32, threads 1"
+SHAPE = "batch 2, heads 4 / 2, length to 16, width 8 / 6, float32, threads 1"
 
 
 @pytest.fixture
@@ -117,6 +117,35 @@ def test_what_is_measured_is_a_time(some):
     times = programs._measure(ways, some)
     assert times.keys() == {"fused"}
     assert times["fused"] > 0
+
+
+def test_one_measurement_for_all_lengths_up_to_a_power_of_two(tmp_path, some, measured):
+    at_work = Programs(None, tmp_path / "programs.json")
+    for n, times in ((9, 1), (16, 1), (15, 1), (17, 2), (8, 3)):
+        choice(at_work, [torch.randn(2, x.shape[1], n, x.shape[3]) for x in some])
+        assert len(measured[1]) == times
+
+
+def test_a_hopeless_program_is_tried_once(monkeypatch):
+    clock, calls = [0.0], []
+
+    def program(name, seconds):
+        def work(q, k, v):
+            calls.append(name)
+            clock[0] += seconds[min(calls.count(name), len(seconds)) - 1]
+            return q + k + v
+
+        return work
+
+    monkeypatch.setattr(programs.time, "perf_counter", lambda: clock[0])
+    ways = {
+        "slow": program("slow", [5.0]),
+        "one": program("one", [2.0, 1.0]),
+        "other": program("other", [1.1, 1.5, 1.2]),
+    }
+    x = torch.randn(1, 1, 1, 1)
+    assert programs._measure(ways, (x, x, x)) == {"slow": 5000.0, "one": 1000.0, "other": 1200.0}
+    assert calls.count("slow") == 1
 
 
 @pytest.mark.parametrize("program", ["fused", "materialised"])

@@ -65,6 +65,8 @@ def choose_causal(ruled: Choice, q: Tensor, k: Tensor, v: Tensor, scale: float, 
 
     q and k as they are multiplied; units: `tiled` can take them.
     """
+    if torch.compiler.is_compiling():
+        return ruled
     programs, (batch, heads, n, width) = current(), q.shape
     if programs is None or q.device.type != "cpu" or batch * heads * n * n < FEW or not torch.is_grad_enabled():
         return ruled
@@ -74,8 +76,10 @@ def choose_causal(ruled: Choice, q: Tensor, k: Tensor, v: Tensor, scale: float, 
     if units:
         ways["tiled"] = partial(tiled, scale=scale)
     dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else q.dtype
+    # Batches of changing lengths would be measured without end.
+    up_to = 2 ** (n - 1).bit_length()
     shape = (
-        f"batch {batch}, heads {heads} / {k.shape[1]}, length {n}, width {width} / {v.shape[3]}, "
+        f"batch {batch}, heads {heads} / {k.shape[1]}, length to {up_to}, width {width} / {v.shape[3]}, "
         f"{str(dtype).removeprefix('torch.')}, threads {torch.get_num_threads()}"
     )
     times = programs.times(shape, ways, (q, k, v))

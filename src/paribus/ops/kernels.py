@@ -16,10 +16,10 @@ ROWS_AT_ONCE = 64
 def usable(*tensors: Tensor) -> bool:
     """True for plain tensors in the memory of this process: no compiler, transform or subclass stands in between."""
     return (
-        all(type(x) in (Tensor, nn.Parameter) and x.device.type == "cpu" for x in tensors)
-        and all(x.dtype in (torch.float32, torch.bfloat16) for x in tensors)
-        and not torch.compiler.is_compiling()
+        not torch.compiler.is_compiling()
         and not mapped()
+        and all(type(x) in (Tensor, nn.Parameter) and x.device.type == "cpu" for x in tensors)
+        and all(x.dtype in (torch.float32, torch.bfloat16) for x in tensors)
     )
 
 

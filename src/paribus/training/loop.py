@@ -62,10 +62,12 @@ def train(
     every_seconds: float = 20.0,
     start: Path | None = None,
     keep: Path | None = None,
+    compiler: str | None = None,
 ) -> Outcome:
     """Train in place for `steps` steps.
 
     loss: what is lowered, by default the mean cross entropy of the logits; see `objective`.
+    compiler: a backend of torch.compile for the model, such as "inductor"; it changes bits and pays for long runs only.
     The journal gets one event a step: {"step", "loss", "rate", "norm", "batch"}. With `progress`, the state is saved
     there about every `every_seconds`; an earlier one is taken up, and the journal cut back to it.
     A loss or gradient that is not finite ends the run as diverged.
@@ -73,7 +75,8 @@ def train(
     done. A run in two pieces gives the bits of a run in one, if the schedule gives both the same rates.
     """
     device = next(model.parameters()).device
-    lowered = objective(model, loss, recipe.dtype)  # before an earlier state is taken up: it may keep the start
+    whole: Any = model if compiler is None else torch.compile(model, backend=compiler)
+    lowered = objective(whole, loss, recipe.dtype)  # before an earlier state is taken up: it may keep the start
     optimizer = recipe.optimizer.make(model)
     done = load_progress(model, optimizer, progress) if progress is not None else 0
     if start is not None and done == 0:

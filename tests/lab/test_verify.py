@@ -1,11 +1,15 @@
 """A verdict is recomputed from its cells, and whatever was touched is named."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
 from paribus.core.errors import RunFolderError
+from paribus.lab.factorial import two_by_two
+from paribus.lab.predictions import Greater
 from paribus.lab.verify import verify
+from paribus.positions.rotary import Rotary
 
 
 @pytest.fixture
@@ -64,3 +68,36 @@ def test_what_is_no_verdict(run, tmp_path):
     (tmp_path / "verdict.json").write_text(run.read_text())
     with pytest.raises(RunFolderError, match=r"has no plan\.json"):
         verify(tmp_path / "verdict.json")
+
+
+@pytest.fixture
+def square_run(laboratory):
+    """Four arms, an interaction, a twin and a ranking."""
+    base = laboratory.claim
+    square = two_by_two(
+        base.arms[0],
+        ("far", lambda config: config.with_mixer(position=Rotary(base=100.0))),
+        ("untied", lambda config: replace(config, tie_embeddings=False)),
+    )
+    told = {"metric": "loss@12", "provenance": "blind", "dated": "2026-11-22"}
+    predicts = [Greater("synergy", square.both, than=square.added, **told)]
+    claim = replace(base, arms=square.arms, task=replace(base.task, match="none"), primary="synergy", predicts=predicts)
+    record, _ = laboratory.run(laboratory.plan(claim))
+    (record.folder / "verdict.json").write_text(json.dumps(record.verdict_json()))
+    return record.folder / "verdict.json"
+
+
+def test_interactions_and_rankings_are_recomputed(square_run):
+    kept = json.loads(square_run.read_text())
+    assert kept["predictions"][0]["contrast"] == {"far + untied": 1, "far": -1, "untied": -1, "rotary": 1}
+    assert [one["metric"] for one in kept["rankings"]] == ["loss@12"]
+    assert len(kept["rankings"][0]["pairs"]) == 6
+    assert verify(square_run) == []
+
+
+def test_another_letter(square_run):
+    def edit(verdict):
+        verdict["rankings"][0]["arms"][0]["letters"] = "b"
+
+    change(square_run, edit)
+    assert verify(square_run) == ["the rankings of all arms cannot be recomputed from the cells"]

@@ -58,8 +58,8 @@ def load_model(folder: Path) -> Trained:
         raise InputError(f"{folder / name} is damaged ({error}): train the model again") from error
     if isinstance(config, dict) and config.get("part") == "AnyModule":
         raise InputError(
-            f"{folder} holds a module of your own ({str(config.get('make')).lstrip(':')}), which only your code can make: "
-            f"model = AnyModule.Config(make=..., options={config.get('options')}).build(), then "
+            f"{folder} holds a module of your own ({str(config.get('make')).lstrip(':')}), which only your code can "
+            f"make: model = AnyModule.Config(make=..., options={config.get('options')}).build(), then "
             f"load_weights(model, Path({str(folder / WEIGHTS)!r})) from paribus.models.weights"
         )
     try:

@@ -17,6 +17,7 @@ from paribus.lab.record import Record
 from paribus.lab.report.markdown import markdown
 from paribus.lab.report.page import page
 from paribus.lab.report.write import write_report
+from paribus.lab.statistics import Paired
 
 from . import records
 
@@ -312,9 +313,9 @@ def four_arms(plan: Plan, arm: str, seed: int) -> dict[str, float]:
 
 
 def test_all_arms_are_ranked_with_letters(make: Make) -> None:
-    record = make()
+    record = make(claim=records.square(), values=four_arms)
     (one, *_) = record.rankings
-    assert [place.arm for place in one.places] == ["rerope", "ntk-aware", "plain", "interpolation"]
+    assert [place.arm for place in one.places] == ["gelu + key-norm", "key-norm", "gelu", "plain"]
     told = record.verdict_json()["rankings"]
     assert [entry["metric"] for entry in told] == list(dict.fromkeys(p.metric for p in record.plan.predictions))
     text = " ".join("".join(checked(record).said).split())
@@ -322,14 +323,15 @@ def test_all_arms_are_ranked_with_letters(make: Make) -> None:
     assert "no two of" not in text
     whole = markdown(record)
     for place in one.places:
-        assert re.search(rf"\| {place.arm} \| [\d.]+ \| {place.letters} \|", whole), place
+        assert re.search(rf"\| {re.escape(place.arm)} \| [\d.]+ \| {place.letters} \|", whole), place
 
 
 def test_too_few_seeds_to_tell_any_two_arms_apart(make: Make) -> None:
-    record = make(seeds=3)
+    record = make(claim=records.square(), seeds=3)
     assert {place.letters for place in record.rankings[0].places} == {"a"}
     text = " ".join("".join(checked(record).said).split())
     assert "With 3 seeds no two of 4 arms can be told apart: 8 would be the fewest." in text
+    assert "The means in loss at length 64, best first" in text
 
 
 def test_what_is_not_ranked(make: Make) -> None:
@@ -337,3 +339,13 @@ def test_what_is_not_ranked(make: Make) -> None:
         assert record.rankings == ()
         assert "ranking" not in checked(record).ids
         assert "## Ranking" not in markdown(record)
+
+
+def test_a_ranking_above_the_noise_floor_is_not_trusted(make: Make) -> None:
+    record = make(claim=records.square(), values=four_arms)
+    said = "trust none of these differences"
+    assert said not in " ".join("".join(checked(record).said).split())
+    outcomes = record.verdict.outcomes
+    far = Paired(tuple(0.4 + 0.01 * i for i in range(8)))
+    noisy = replace(record, verdict=replace(record.verdict, outcomes=(replace(outcomes[0], noise=far), *outcomes[1:])))
+    assert said in " ".join("".join(checked(noisy).said).split())

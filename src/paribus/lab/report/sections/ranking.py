@@ -24,6 +24,9 @@ def ranking(record: Record) -> Html:
         + rules(record, first),
     )
     more = [folded(f"The ranking in {metric_words(one.metric)}", _shown(record, one)) for one in others]
+    if first.n < power.fewest_seeds(len(first.pairs)):  # letters would say nothing: out of the way
+        means = folded(f"The means in {metric_words(first.metric)}, best first", _shown(record, first))
+        return section("All arms, ranked", intro, means, *more, id_="ranking")
     return section("All arms, ranked", intro, _shown(record, first), *more, id_="ranking")
 
 
@@ -36,9 +39,16 @@ def rules(record: Record, one: Ranking) -> str:
         if one.n < needed
         else ""
     )
+    noisy = any(outcome.held for outcome in record.verdict.outcomes if outcome.prediction.metric == one.metric)
+    held = (
+        " Two trainings of one and the same arm already differ in this metric by more than chance: trust none of these "
+        "differences."
+        if noisy
+        else ""
+    )
     return (
         f"Every two arms are compared {unit} by {unit}, by the paired t test and the sign-flip test; the {count} pairs "
-        f"share a chance of error of {100 * ALPHA:g} % (Holm), which is apart from that of the predictions.{few}"
+        f"share a chance of error of {100 * ALPHA:g} % (Holm), which is apart from that of the predictions.{few}{held}"
     )
 
 

@@ -164,7 +164,7 @@ def test_a_run_without_cells(run, tmp_path):
     ("sink", "module", "extra"),
     [
         (ParquetFiles(), "pyarrow", "data"),
-        (TensorBoardEvents(), "tensorboard.summary.writer.event_file_writer", "tensorboard"),
+        (TensorBoardEvents(), "tensorboard", "tensorboard"),
         (MLflowStore(), "mlflow", "mlflow"),
     ],
 )

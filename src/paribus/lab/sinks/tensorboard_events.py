@@ -17,6 +17,7 @@ class TensorBoardEvents(Sink):
     """
 
     def write(self, curves: Curves, folder: Path, final: Path) -> None:
+        optional("tensorboard", EXTRA)
         writers = optional("tensorboard.summary.writer.event_file_writer", EXTRA)
         for curve in curves.cells:
             writer = writers.EventFileWriter(str(folder / curve.name))

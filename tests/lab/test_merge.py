@@ -245,7 +245,7 @@ def test_a_merge_that_is_stopped_goes_on(laboratory, plan, halves, monkeypatch):
 def test_too_little_room_is_said_before_anything_is_copied(laboratory, halves, monkeypatch):
     usage = shutil.disk_usage("/")._replace(free=2**20)
     monkeypatch.setattr(shutil, "disk_usage", lambda place: usage)
-    with pytest.raises(InputError, match=r"hold 1\.\d MiB, 1.0 MiB are free in .*paribus clean.*--out"):
+    with pytest.raises(InputError, match=r"need 1\.\d MiB, 1.0 MiB are free in .*paribus clean.*--out"):
         merge(halves, laboratory.root / "merged")
     assert not (laboratory.root / "merged" / CELLS).exists()
 

@@ -217,7 +217,7 @@ def _check_room(cells: Sequence[CellOnDisk], target: Path) -> None:
     free = shutil.disk_usage(target).free
     if need > free:
         raise InputError(
-            f"the cells to copy hold {need / 2**20:.1f} MiB, {free / 2**20:.1f} MiB are free in {target}: free space "
+            f"the cells to copy need {need / 2**20:.1f} MiB, {free / 2**20:.1f} MiB are free in {target}: free space "
             "(`paribus clean` shows what can go), or choose another place with --out"
         )
 

@@ -113,3 +113,17 @@ def test_a_full_cache():
     small = replace(layer.config, position=Rotary(map=StreamingLLM(window=9))).build().start(1, 3, torch.float32, CPU)
     with pytest.raises(InputError, match="room for 3 tokens, 4 are asked for"):
         small.append(torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 4), torch.arange(4)[None])
+
+
+@torch.no_grad()
+def test_sinks_that_come_late_or_never():
+    """A first chunk shorter than the sinks, and a sequence that begins beyond them."""
+    for position in (Rotary(map=StreamingLLM(window=3, sinks=4)), Rotary(map=LMInfinite(window=3, sinks=4))):
+        layer, x = build(position), torch.randn(2, 16, 16)
+        at = torch.arange(16) + torch.tensor([[0], [9]])
+        for chunks in ((1, 15), (2, 1, 7, 6), (1,) * 16):
+            state, parts, done = layer.start(2, 16, torch.float32, CPU), [], 0
+            for size in chunks:
+                parts.append(layer.prefill(x[:, done : done + size], at[:, done : done + size], state)[0])
+                done += size
+            torch.testing.assert_close(torch.cat(parts, dim=1), layer(x, at), rtol=1e-4, atol=1e-5)

@@ -157,6 +157,8 @@ class SinkKeys(KeyValueCache):
         shape = (batch, kv_heads, min(sinks, capacity), head_dim)
         self.sink_keys, self.sink_values = self.keys.new_zeros(shape), self.keys.new_zeros(shape)
         self.sinks = self.pieces[-1] if sinks > 0 else None
+        # After the positions of the ring, a 1 for each sink that has come: a text need not begin at position 0.
+        self.positions = torch.zeros(batch, self.capacity + shape[2], dtype=torch.int64, device=device)
 
     def room_for(self, n: int) -> int:
         return self.length + n if self.endless else super().room_for(n)
@@ -177,17 +179,17 @@ class SinkKeys(KeyValueCache):
         old = torch.arange(max(0, start - self.capacity), start, device=keys.device)
         at = self.positions[:, old % self.capacity]
         old_keys = self.rotary.rotate_back(self.keys[:, :, old % self.capacity], at)
+        old_values = self.values[:, :, old % self.capacity]
+        self.store(keys, values, positions)
         sinks = torch.arange(self.sink_keys.shape[2], device=keys.device).expand(len(keys), -1)
         sink_keys = self.sink_keys
         if self.sinks is not None:
             sink_keys = _turned_back(self.rotary, self.sink_keys, self.sinks.key, sinks)
-        found = (
+        return (
             torch.cat((sink_keys, old_keys, keys), dim=2),
-            torch.cat((self.sink_values, self.values[:, :, old % self.capacity], values), dim=2),
+            torch.cat((self.sink_values, old_values, values), dim=2),
             torch.cat((sinks, at, positions.expand(len(keys), -1)), dim=1),
         )
-        self.store(keys, values, positions)
-        return found
 
     def narrowed(self, mask: Tensor | None, positions: Tensor, k_positions: Tensor, before: int) -> Tensor:
         """The mask of queries at these positions over what `append` returned, when `before` tokens were stored.
@@ -201,8 +203,8 @@ class SinkKeys(KeyValueCache):
             mask = (index <= index[before:, None])[None, None]
         kept = mask[..., index.shape[0] - (k_positions.shape[1] - n_sinks) :]
         window = _window(self.pieces)
-        # Whoever sees its own place has a first token, so its sinks are there.
-        alive = mask[..., before:].diagonal(dim1=-2, dim2=-1)[..., None]
+        # A query that is padding sees nothing.
+        alive = mask[..., before:].diagonal(dim1=-2, dim2=-1)[..., None] & self._come
         return torch.cat(
             ((distance[..., :n_sinks] >= window) & alive, (distance[..., n_sinks:] < window) & kept), dim=-1
         )
@@ -212,7 +214,7 @@ class SinkKeys(KeyValueCache):
         positions = positions.expand(len(keys), -1)
         _to_ring(self.keys, keys, start, lambda x, some: self.rotary.rotate(x, positions[:, some]))
         _to_ring(self.values, values, start)
-        _to_ring(self.positions[:, None, :, None], positions[:, None, :, None], start)
+        _to_ring(self.positions[:, None, : self.capacity, None], positions[:, None, :, None], start)
         if self.sinks is None or int(positions.min()) >= self.sink_keys.shape[2]:
             return
         for place in range(self.sink_keys.shape[2]):
@@ -225,6 +227,12 @@ class SinkKeys(KeyValueCache):
                 :, :, 0
             ]
             self.sink_values[rows, :, place] = values[rows, :, token]
+            self.positions[rows, self.capacity + place] = 1
+
+    @property
+    def _come(self) -> Tensor:
+        """Which sinks are stored, (batch, 1, 1, sinks)."""
+        return self.positions[:, None, None, self.capacity :] > 0
 
     def decode(
         self,
@@ -250,7 +258,7 @@ class SinkKeys(KeyValueCache):
             scores.append(grouped_scores(far, self.sink_keys))
             values.append(self.sink_values)
             places = torch.arange(self.sink_keys.shape[2], device=q.device)
-            there = ((positions[:, :, None] - places) >= window)[:, None]
+            there = ((positions[:, :, None] - places) >= window)[:, None] & self._come
             if seen is None:
                 seen = torch.ones(1, 1, 1, last + 1 - low, dtype=torch.bool, device=q.device)
             else:

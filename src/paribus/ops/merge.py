@@ -38,6 +38,10 @@ class Share(NamedTuple):
     key: Turn | None = None
     key_back: Turn | None = None
 
+    @property
+    def in_forward(self) -> Sequence[Tile]:
+        return self.tiles if self.forward_tiles is None else self.forward_tiles
+
 
 def merged_attention(q: Tensor, k: Tensor, v: Tensor, shares: Sequence[Share], scale: float) -> Tensor:
     """(batch, heads, n_queries, head_dim); a query without any pair gives zeros.
@@ -54,8 +58,11 @@ class _Merged(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, shares: tuple[Share, ...], scale: float) -> Tensor:
         groups, wide = k.shape[1], _wide(q.dtype)
-        out = torch.zeros(q.shape, dtype=wide, device=q.device)
-        lse = torch.full((*q.shape[:3], 1), -torch.inf, dtype=wide, device=q.device)
+        out = torch.empty(q.shape, dtype=wide, device=q.device)
+        lse = torch.empty((*q.shape[:3], 1), dtype=wide, device=q.device)
+        if not _written_first(shares, q.shape[2]):
+            out.zero_()
+            lse.fill_(-torch.inf)
         values, merged, total = _Places(v, groups, q.shape[1] // groups), _Places(out, groups), _Places(lse, groups)
         seen: list[tuple[int, int]] = []
         for share in shares:
@@ -97,7 +104,7 @@ def _add_share(
 ) -> None:
     """Merge what this share's pairs add into out and lse; `seen` lists the rows that hold something already."""
     queries, keys = _turned(q, k, share)
-    for tile in share.tiles if share.forward_tiles is None else share.forward_tiles:
+    for tile in share.in_forward:
         fresh = all(tile.last_row <= start or tile.row >= stop for start, stop in seen)
         seen.append((tile.row, tile.last_row))
         causal = tile.kind in ("lower", "upper")
@@ -205,6 +212,23 @@ def _window_bias(tile: Tile, like: Tensor) -> Tensor:
     column = torch.arange(tile.columns, device=like.device)
     inside = (column >= row) & (column <= row + tile.columns - tile.rows)
     return torch.zeros(inside.shape, dtype=like.dtype, device=like.device).masked_fill(~inside, -torch.inf)
+
+
+def _written_first(shares: Sequence[Share], n: int) -> bool:
+    """Is every row written by some tile before another is merged into it?"""
+    done: list[tuple[int, int]] = []
+    for tile in (tile for share in shares for tile in share.in_forward):
+        start, stop = tile.row, tile.last_row
+        if any(first <= start and stop <= last for first, last in done):
+            continue
+        overlaps = any(start < last and first < stop for first, last in done)
+        if overlaps or (tile.count > 1 and tile.step != tile.rows):
+            return False
+        # Neighbours become one interval.
+        touching = [one for one in done if one[1] == start or one[0] == stop]
+        done = [one for one in done if one not in touching]
+        done.append((min([start, *(one[0] for one in touching)]), max([stop, *(one[1] for one in touching)])))
+    return done == [(0, n)]
 
 
 def _calls(tile: Tile, queries: _Places) -> Iterator[tuple[slice, int | None]]:

@@ -109,7 +109,7 @@ def _count(
 
         for batch in batches(documents_of(corpus), settings.nfc):
             size = sum(map(len, batch))
-            if is_full(size):
+            if done and is_full(size):
                 spill()
             counter.add(batch)
             done += size

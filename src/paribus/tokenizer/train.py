@@ -115,11 +115,13 @@ class Job:
 
     def _pass(self, stage: str, counter: Any, is_full: Callable[[int], bool]) -> None:
         done = dict(self.passed(stage))
+        held = False  # an empty counter is not written, however large the batch
         for batch in batches(self.documents, self.settings.nfc, skip=done["documents"]):
             size = sum(map(len, batch))
-            if is_full(size):
+            if held and is_full(size):
                 self._spill(stage, counter, done, stage=stage)
             counter.add(batch)
+            held = True
             done["documents"] += len(batch)
             done["bytes"] += size
             self.progress(stage, done["bytes"])

@@ -340,7 +340,9 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--quick", action="store_true", help="little text and few rounds, to see that it runs")
     parser.add_argument("--out", type=Path, help="write the table there, in Markdown")
-    parser.add_argument("--corpus", type=Path, action="append")
+    parser.add_argument(
+        "--corpus", type=Path, action="append", help="a folder of text, or the word code; again for more"
+    )
     parser.add_argument("--large", type=Path, action="append", help="folders of the large corpus")
     parser.add_argument("--limit", type=int, default=18_000_000, help="bytes of training text, all corpora together")
     parser.add_argument("--pieces", type=int, default=32000)
@@ -352,9 +354,9 @@ def main() -> None:
     about = machine()
     learned: list[str] = []
     held: Held = {}
-    corpora = options.corpus or [None]
+    corpora = options.corpus or [Path("code")]
     for folder in corpora:
-        name, texts, documents_ = load(folder, options.limit // len(corpora))
+        name, texts, documents_ = load(None if folder == Path("code") else folder, options.limit // len(corpora))
         learned += texts
         held[name] = documents_[:20] if options.quick else documents_
     own = measure(learned, held, options, table)
@@ -366,7 +368,8 @@ def main() -> None:
     result = {
         "schema": "paribus.benchmark/1",
         "name": "tokenizer",
-        "command": "python benchmarks/tokenizer.py " + " ".join(sys.argv[1:]),
+        # Of folders the name, since their places are this machine's.
+        "command": " ".join(["python benchmarks/tokenizer.py", *(Path(word).name for word in sys.argv[1:])]),
         "machine": about,
         "versions": {package: version(package) or "not installed, left out" for package in peers},
         "rows": table.rows,

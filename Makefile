@@ -6,7 +6,7 @@ BIN = .venv/bin
 
 install: .venv/installed
 
-.venv/installed: pyproject.toml CMakeLists.txt $(wildcard native/*)
+.venv/installed: pyproject.toml CMakeLists.txt $(wildcard native/* native/*/*)
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "paribus needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip

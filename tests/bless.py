@@ -4,7 +4,8 @@
     python tests/bless.py Softmax engine  after changes that change no result: you promise it by naming them
 
 A changed part whose revision stayed must be named, because old results would be reused as if nothing had happened.
-The engine is every file of the rooms below that belongs to no part: the loop, the decoder's layers, caches, kernels.
+The engine is every file of the rooms below that belongs to no part: the loop, the decoder's layers, caches, kernels;
+and the native kernels.
 Hashes ignore comments, docstrings, annotations, messages, sources and examples: nothing that changes a number.
 """
 
@@ -23,6 +24,7 @@ from paribus.core.config import Part, part_name
 from paribus.lab.cell import ENGINE_REVISION
 
 SOURCE = Path(paribus.__file__).parent
+KERNELS = Path(__file__).resolve().parents[1] / "native" / "kernels"
 RECORD = Path(__file__).with_name("part_hashes.json")
 # A corpus is named by its content and a tokenizer by its vocabulary: only their parts are recorded.
 PART_ROOMS = ("text", "tokenizer")
@@ -62,6 +64,13 @@ def hash_of(text: str) -> str:
     return hashlib.blake2b(json.dumps(plain(ast.parse(text))).encode(), digest_size=8).hexdigest()
 
 
+def hash_of_native(text: str) -> str:
+    """Of C++ without comments, includes and the layout of its lines."""
+    lines = (line.split("//")[0].strip() for line in text.splitlines())
+    kept = " ".join(line for line in lines if line and not line.startswith("#include"))
+    return hashlib.blake2b(kept.encode(), digest_size=8).hexdigest()
+
+
 def now() -> dict[str, Any]:
     """What the record should say of the code as it is."""
     for info in pkgutil.walk_packages(paribus.__path__, "paribus."):
@@ -84,6 +93,9 @@ def now() -> dict[str, Any]:
     engine = [name for name in (*inside, *ENGINE_FILES) if name not in part_files]
     files = {name: hash_of((SOURCE / name).read_text("utf-8")) for name in sorted(engine)}
     files = {name: each for name, each in files.items() if each != hash_of("")}
+    files |= {
+        f"native/kernels/{path.name}": hash_of_native(path.read_text("utf-8")) for path in sorted(KERNELS.iterdir())
+    }
     return {ENGINE: {"revision": ENGINE_REVISION, "files": files}, "parts": dict(sorted(parts.items()))}
 
 

@@ -39,6 +39,7 @@ def test_the_record_holds_what_results_depend_on():
         "layers/embedding.py",
         "layers/linear.py",
         "layers/parameters.py",
+        "native/kernels/attention.cc",
         "training/checkpoint.py",
         "training/loop.py",
         "training/precision.py",
@@ -96,6 +97,12 @@ def test_what_changes_no_number_changes_no_hash(before, after):
 def test_what_may_change_a_number_changes_the_hash(before, after):
     assert before in ORIGINAL
     assert bless.hash_of(ORIGINAL.replace(before, after)) != bless.hash_of(ORIGINAL)
+
+
+def test_native_code_counts_and_its_comments_do_not():
+    given = '#include "a.hh"\n// why\nint f() {\n  return 1;  // one\n}\n'
+    assert bless.hash_of_native(given) == bless.hash_of_native("int f() { return 1;\n}")
+    assert bless.hash_of_native(given) != bless.hash_of_native(given.replace("1;", "2;"))
 
 
 def test_the_hash_is_pinned():

@@ -250,3 +250,21 @@ def test_the_programs_of_a_run_are_kept_beside_its_checkpoint(tmp_path, monkeypa
     (tmp_path / "other").mkdir()
     run(build(), whole, tmp_path / "other" / "progress")
     assert journal.events == whole.events
+
+
+# The compiler looks at .grad of what it goes on from after a break.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+@pytest.mark.slow
+def test_a_compiled_run_is_the_same_run(tmp_path):
+    """To rounding what it is without a compiler, and bit by bit after a stop. This backend only traces."""
+    plain, compiled, resumed = Memory(), Memory(), Memory(stop=2)
+    run(build(), plain, steps=4)
+    run(build(), compiled, steps=4, compiler="aot_eager")
+    for one, other in zip(plain.events, compiled.events, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-4)
+        assert one["norm"] == pytest.approx(other["norm"], rel=1e-3)
+    with pytest.raises(Stopped):
+        run(build(), resumed, tmp_path / "progress", steps=4, compiler="aot_eager")
+    resumed.stop = None
+    run(build(99), resumed, tmp_path / "progress", steps=4, compiler="aot_eager")
+    assert resumed.events == compiled.events

@@ -238,7 +238,8 @@ def _calls(tile: Tile, queries: _Places) -> Iterator[tuple[slice, int | None]]:
     """
     several = tile.count > 1
     numbers = queries.x.shape[-1] * tile.rows * (tile.count if several else queries.x.shape[1])
-    lot = max(1, AT_ONCE // numbers)
+    # The backward kernel gives each thread heads of its own.
+    lot = max(torch.get_num_threads(), AT_ONCE // numbers)
     for first in range(0, len(queries.x), lot):
         for head in range(queries.x.shape[1]) if several else (None,):
             yield slice(first, first + lot), head

@@ -90,6 +90,16 @@ def test_a_run_from_a_machine_with_other_programs(tmp_path, some, measured):
     assert asked == []
 
 
+def test_a_program_that_is_new_is_measured_and_a_run_that_goes_on_keeps_to_its_own(tmp_path, some, measured):
+    told, asked = measured
+    cache, record = tmp_path / "programs.json", tmp_path / "a.json"
+    told["tiled"] = 0.5
+    assert choice(Programs(record, cache), some).program == "materialised"
+    assert choice(Programs(None, cache), some, units=True).program == "tiled"
+    assert choice(Programs(record, cache), some, units=True).program == "materialised"
+    assert asked == [["fused", "materialised"], ["fused", "materialised", "tiled"]]
+
+
 def test_the_rule_where_nothing_is_measured(tmp_path, some, measured, monkeypatch):
     at_work = Programs(None, tmp_path / "programs.json")
     assert backends.choose_causal(RULED, *some, 0.5, False) == RULED

@@ -59,15 +59,15 @@ class Programs:
 
     def times(self, shape: str, programs: Mapping[Any, Program], like: tuple[Tensor, Tensor, Tensor]) -> Times:
         """How long each of the programs takes for tensors like these, measured now if it never was."""
-        times: Times | None = self.own["shapes"].get(shape) or self.known.get(shape)
-        if times is None or not times.keys() & programs.keys():
-            times = _measure(programs, like)
-            self.known[shape] = times
-            _write(self.cache, {"machine": machine(), "shapes": self.known})
-        if shape not in self.own["shapes"]:
-            self.own["shapes"][shape] = times
+        own: Times = self.own["shapes"].get(shape, {})
+        if not own.keys() & programs.keys():
+            own = self.known.get(shape, {})
+            if not programs.keys() <= own.keys():  # what was found without one of them says nothing of it
+                own = self.known[shape] = _measure(programs, like)
+                _write(self.cache, {"machine": machine(), "shapes": self.known})
+            self.own["shapes"][shape] = own
             _write(self.record, {"machine": machine(), "shapes": self.own["shapes"]})
-        return {program: each for program, each in times.items() if program in programs}
+        return {program: each for program, each in own.items() if program in programs}
 
     @contextmanager
     def at_work(self) -> Iterator[None]:

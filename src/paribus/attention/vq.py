@@ -201,6 +201,9 @@ class VQAttention(Mixer):
         valid = valid_keys(mask, len(x), state.length, x.shape[1], x.device)
         if valid is not None:
             which = which.masked_fill(~valid[:, None], -1)
+        if x.shape[1] == 1 and state.held + 1 < state.room:
+            state.add(which, v, positions)
+            return self._out(self._step(q, state, scale).to(x.dtype)), state
         which, v, at = state.near(which, v, positions)
         k = look_up(self.quantizer.codes, which.clamp_min(0)).to(v.dtype)
         first = which.shape[2] - x.shape[1]
@@ -247,6 +250,37 @@ class VQAttention(Mixer):
                 seen = seen + far.number.sum(-1).view(*which.shape[:2], 1)
             y = y.masked_fill((seen == 0).unsqueeze(-1), 0.0)
         return y, after
+
+    def _step(self, q: Tensor, state: "CodeTable", scale: float) -> Tensor:
+        """One query over the table and what is near, itself the last of it; nothing is copied."""
+        config, n = self.config, state.held
+        with torch.autocast(q.device.type, enabled=False):
+            q, codes = widened(q), widened(self.quantizer.codes).to(state.mean.dtype)
+            which = state.codes[:, :, :n].long()
+            index, at = which.clamp_min(0), state.positions[:, :n]
+            near = None
+            if config.window is not None:
+                k = look_up(codes, index)
+                q, turned_q, turned_k = self._turned(q, k, at[:, -1:], at)
+                near = turned_q @ turned_k.transpose(2, 3)
+            plain = torch.bmm(q[:, :, 0].transpose(0, 1), codes.transpose(1, 2)).transpose(0, 1).unsqueeze(2)
+            own = plain.gather(3, index.unsqueeze(2))
+            distance = torch.arange(n - 1, -1, -1, device=q.device)
+            if near is not None and config.window is not None:
+                own = near.where(distance < config.window, own)
+            own = own * scale
+            if self.bias is not None:
+                table = self.bias.view(config.n_heads, -1)
+                own = (
+                    own
+                    + table[:, distance.clamp_max(config.n_biased - 1)].where(distance < config.n_biased, 0.0)[:, None]
+                )
+            own = own.masked_fill((which < 0).unsqueeze(2), HIDDEN)
+            logits = torch.cat((plain * scale + state.count.log().clamp_min(HIDDEN).unsqueeze(2), own), dim=3)
+            far, near_weights = torch.softmax(logits, dim=3).split((codes.shape[1], n), dim=3)
+            y = far @ state.mean + near_weights @ state.values[:, :, :n].to(far.dtype)
+            seen = (which >= 0).any(-1) | (state.count.sum(-1) > 0)
+            return y * seen[..., None, None]
 
     def _table(self, q: Tensor, v: Tensor, which: Tensor, scale: float) -> Tensor:
         """Without a mask: every query reads the one table of all tokens."""
@@ -306,6 +340,14 @@ class CodeTable:
     @property
     def far(self) -> Far:
         return Far(self.mean.flatten(0, 1), self.count.flatten(0, 1))
+
+    def add(self, which: Tensor, v: Tensor, positions: Tensor) -> None:
+        """One token more that is near."""
+        place = slice(self.held, self.held + 1)
+        self.codes[:, :, place] = which
+        self.values[:, :, place] = v
+        self.positions[:, place] = positions
+        self.held, self.length = self.held + 1, self.length + 1
 
     def near(self, which: Tensor, v: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The tokens that are near, then the new ones."""

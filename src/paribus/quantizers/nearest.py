@@ -12,19 +12,19 @@ AT_ONCE = 64  # vectors of a group: their scores stay in cache
 def nearest(x: Tensor, codes: Tensor) -> Tensor:
     """x (batch, groups, length, width), codes (groups, n_codes, width) -> int64 (batch, groups, length)."""
     batch, groups, length, _ = x.shape
-    found = torch.empty(batch, groups, length, dtype=torch.int64, device=x.device)
+    n = batch * length
     with torch.autocast(x.device.type, enabled=False):
         wide = widened(codes)
         wide = wide.to(torch.promote_types(wide.dtype, x.dtype))
-        half = -0.5 * wide.square().sum(-1)
-        table = wide.transpose(1, 2).expand(batch, -1, -1, -1).flatten(0, 1).contiguous()  # the faster layout
-        bias = half.expand(batch, -1, -1).flatten(0, 1).unsqueeze(1)
-        for start in range(0, length, AT_ONCE):
-            part = x[:, :, start : start + AT_ONCE].to(wide.dtype).flatten(0, 1)
-            found[:, :, start : start + AT_ONCE] = _first_largest(torch.baddbmm(bias, part, table)).unflatten(
-                0, (batch, -1)
-            )
-    return found
+        vectors = x.to(wide.dtype).transpose(0, 1).reshape(groups, n, -1)
+        table, bias = wide.transpose(1, 2), -0.5 * wide.square().sum(-1).unsqueeze(1)
+        if n > wide.shape[1]:
+            table = table.contiguous()  # the faster layout, where there is enough to do
+        found = torch.empty(groups, n, dtype=torch.int64, device=x.device)
+        for start in range(0, n, AT_ONCE):
+            part = slice(start, start + AT_ONCE)
+            found[:, part] = _first_largest(torch.baddbmm(bias, vectors[:, part], table))
+    return found.view(groups, batch, length).transpose(0, 1)
 
 
 def _first_largest(scores: Tensor) -> Tensor:

@@ -76,7 +76,7 @@ class Near(Pairs):
         # Few masked pairs beside those that count, and enough rows for the kernel: measured on a CPU.
         if not 128 <= self.width <= 2048:
             return None
-        return windows(start, stop, 0, self.width, 128 if self.width < 1024 else 192)
+        return windows(start, stop, 0, self.width, 128 if self.width <= 1024 else 192)
 
     def within(self, window: int) -> Pairs | None:
         return Near(min(window, self.width))

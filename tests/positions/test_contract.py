@@ -89,7 +89,7 @@ def test_under_a_causal_mask_the_pieces_left_own_every_pair(position):
 @pytest.mark.parametrize("causal", [False, True])
 def test_the_price_is_the_number_of_pieces(position, causal):
     q, k, at = unit(1, 1, 3, 8), unit(1, 1, 3, 8), torch.arange(3)[None]
-    assert position.score_matrices(causal) == len(position.pieces(q, k, at, at, causal))
+    assert position.score_matrices(causal, 3) == len(position.pieces(q, k, at, at, causal))
 
 
 @isometric

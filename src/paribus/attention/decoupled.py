@@ -34,8 +34,8 @@ class Decoupled(Position):
     def sees_order(self) -> bool:
         return self.width > 0 and self.inner.sees_order
 
-    def score_matrices(self, causal: bool) -> int:
-        return 1 if self.width == 0 else self.inner.score_matrices(causal)
+    def score_matrices(self, causal: bool, length: int = 1) -> int:
+        return 1 if self.width == 0 else self.inner.score_matrices(causal, length)
 
     def rotate(self, x: Tensor, positions: Tensor) -> Tensor:
         return self._turn(x, positions, self.inner.rotate)

@@ -94,7 +94,9 @@ class GroupedQuery(Mixer):
             d, heads = self.d_head, self.n_heads
             projections = flops.linear(length, width(self), d * (2 * heads + 2 * self.kv_heads))
             # With the pairs above the diagonal skipped, each pair is scored once, by the piece that owns it.
-            matrices = 1 if causal else self.position.score_matrices(self.mask.causal and not self.mask.reads_input)
+            matrices = (
+                1 if causal else self.position.score_matrices(self.mask.causal and not self.mask.reads_input, length)
+            )
             return projections + flops.attention(length, length, heads, matrices * d, d, causal=causal)
 
         def state_bytes(self, length: int, bytes_each: int = 4) -> int:

@@ -41,8 +41,11 @@ class Position(Part, ABC):
     def check_head_dim(self, head_dim: int) -> None:
         """Raise ConfigError for a width of a head that the position cannot serve."""
 
-    def score_matrices(self, causal: bool) -> int:
-        """How many products of all queries with all keys the pieces ask for: what a dense evaluator pays."""
+    def score_matrices(self, causal: bool, length: int = 1) -> int:
+        """How many products of all queries with all keys the pieces ask for: what a dense evaluator pays.
+
+        length: of the sequence, at positions from 0 on.
+        """
         return 1
 
     def pieces(self, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor, causal: bool) -> list[Piece]:

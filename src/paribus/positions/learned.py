@@ -64,7 +64,7 @@ class LearnedBias(nn.Module, ABC):
     def pieces(self, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor, causal: bool) -> list[Piece]:
         return [Piece(q, k, None)]
 
-    def score_matrices(self, causal: bool) -> int:
+    def score_matrices(self, causal: bool, length: int = 1) -> int:
         return 1
 
     def shares(

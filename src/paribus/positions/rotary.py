@@ -56,7 +56,9 @@ class Rotary(Position):
             f"head_dim = {head_dim}: {name} was made for heads of {2 * (pairs or 0)} coordinates",
         )
 
-    def score_matrices(self, causal: bool) -> int:
+    def score_matrices(self, causal: bool, length: int = 1) -> int:
+        if self.scaling.changes:
+            return len(self.scaling.stages(0, length))
         return len(self._map_pieces(causal))
 
     def frequencies(self, head_dim: int) -> Tensor:

@@ -169,3 +169,17 @@ def test_a_measured_claim_trains_nothing(refused, tiny):
         "                profiles={'laptop': Profile(seeds=(0,))})\n"
     )
     assert "is a measured claim: nothing in it is trained" in refused("train", "timing.py")
+
+
+def test_an_arm_on_a_bytepiece_vocabulary(paribus_command, file, tmp_path):
+    said = paribus_command("train", file, *QUICK, "--tokenizer", "bytepiece", "--out", "pieces")
+    assert said.code == 0, said.err
+    described = json.loads(Path("pieces/model.json").read_text())
+    assert described["data"]["tokenizer"]["part"] == "BytePiece"
+    assert described["model"]["vocab_size"] == 1022
+    said = paribus_command("evaluate", "pieces", "--at", "12", "--last", "6", "--windows", "4", "--json")
+    assert said.code == 0, said.err
+    for word, told in (("bpe", "expected bytepiece, or a .bp file"), ("none.bp", "cannot be opened")):
+        said = paribus_command("train", file, *QUICK, "--tokenizer", word, "--out", "other")
+        assert said.code == 2
+        assert told in said.err

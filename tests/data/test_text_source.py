@@ -164,3 +164,18 @@ def test_a_worker_opens_without_the_corpus(stream):
     """The folder of the texts is not looked at: only what was prepared."""
     opened = Text(corpus=Folder(path="/gone")).open(stream.path)
     assert opened.batches(0, 2, 16).batch(0).digest == stream.batches(0, 2, 16).batch(0).digest
+
+
+def test_windows_of_a_coarser_tokenizer_have_as_many_tokens_as_asked(tmp_path_factory, tmp_path):
+    source = text(tmp_path_factory)
+    stream = Text(corpus=source.corpus, tokenizer=Runs()).prepare(tmp_path)
+    windows = stream.windows("test", 6, 23)
+    assert windows.tokens.shape == windows.targets.shape == (6, 23)
+    assert (windows.targets != IGNORED).all()
+    np.testing.assert_array_equal(windows.tokens[:, 1:], windows.targets[:, :-1])
+    data = stream.prepared.split("test").tobytes()
+    assert all(Runs().decode([*row, last]) in data for row, last in zip(windows.tokens, windows.targets[:, -1]))
+    longer = stream.windows("test", 6, 46)
+    np.testing.assert_array_equal(longer.tokens.shape, (6, 46))
+    with pytest.raises(CorpusError, match="too few"):
+        stream.windows("test", 6, 10_000)

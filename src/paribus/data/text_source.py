@@ -67,11 +67,14 @@ class TextStream(Stream):
         """Windows evenly spread over the split, which overlap only if they would not all fit side by side.
 
         Their last bytes do not depend on how many tokens a reader is shown: for less context, cut rows on the left.
+        span: bytes; None is as many as `length` tokens and the one after them take, which is one more for bytes.
         judged: bytes at the end of each window; only tokens that begin in them are targets, and the bytes that these
         stand for are counted. Rows are then as long as they come, so length must be at least the span.
         """
-        data, span = self.prepared.split(split), _span(length, span)
         require(count >= 1, f"count {count} must be at least 1")
+        if span is None and judged is None and not isinstance(self.tokenizer, Bytes):
+            return self._windows_of_tokens(split, count, length)
+        data, span = self.prepared.split(split), _span(length, span)
         if len(data) - span + 1 < count:
             raise CorpusError(
                 f"the {split} split has {len(data)} bytes, too few for {count} different windows of {span} bytes: "
@@ -83,6 +86,19 @@ class TextStream(Stream):
             return rows(raw, length, self.tokenizer)
         require(1 <= judged <= span <= length, f"judged = {judged}: expected 1 to {span}, and no row cut at {length}")
         return judged_rows(raw, judged, self.tokenizer)
+
+    def _windows_of_tokens(self, split: str, count: int, length: int) -> Batch:
+        """Windows whose last `length` tokens and the one after them are shown, of as many bytes as that takes."""
+        span = 2 * _span(length, None)
+        while True:
+            whole = self.windows(split, count, span, span)
+            kept = (whole.targets != IGNORED).sum(axis=1)
+            if kept.min() >= length:
+                break
+            span *= 2
+        tokens = np.stack([row[n - length : n] for row, n in zip(whole.tokens, kept)])
+        targets = np.stack([row[n - length : n] for row, n in zip(whole.targets, kept)])
+        return Batch(tokens, targets, whole.digest)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from paribus.lab.executors.base import TRIES
+
 SABOTEUR = """
 import os
 import signal
@@ -28,11 +30,14 @@ rename = os.replace
 
 def rename_or_die(source, target):
     if orders.exists():
-        name, left, who, number = orders.read_text().split()
+        name, left, who, number, times = orders.read_text().split()
         if Path(target).name == name and int(left) > 0:
-            orders.write_text(f"{{name}} {{int(left) - 1}} {{who}} {{number}}")
+            orders.write_text(f"{{name}} {{int(left) - 1}} {{who}} {{number}} {{times}}")
         elif Path(target).name == name:
-            orders.unlink()
+            if int(times) > 1:
+                orders.write_text(f"{{name}} 0 {{who}} {{number}} {{int(times) - 1}}")
+            else:
+                orders.unlink()
             if who == "group":
                 os.killpg(os.getpgid(os.getppid()), int(number))
             else:
@@ -112,15 +117,16 @@ def claim(laboratory, tmp_path):
 
 KEPT = "the same command goes on from them"
 
-# file about to be written, how many of them are let through, who gets which signal; the exit code and message of it.
+# file about to be written, how many of them are let through, who gets which signal how often (a worker that is killed
+# is tried again, but TRIES times); the exit code and message of it.
 MOMENTS = [
-    ("progress.safetensors", 20, "parent", signal.SIGKILL, -9, ""),
-    ("progress.safetensors", 0, "itself", signal.SIGKILL, 1, "was killed while it worked on training arm"),
-    ("progress.safetensors", 7, "group", signal.SIGINT, 130, KEPT),
-    ("weights.safetensors", 0, "itself", signal.SIGKILL, 1, KEPT),
-    ("result.json", 0, "parent", signal.SIGKILL, -9, ""),
-    ("cell.json", 2, "parent", signal.SIGKILL, -9, ""),
-    ("verdict.json", 0, "itself", signal.SIGKILL, -9, ""),
+    ("progress.safetensors", 20, "parent", signal.SIGKILL, 1, -9, ""),
+    ("progress.safetensors", 0, "itself", signal.SIGKILL, TRIES, 1, "was killed while it worked on training arm"),
+    ("progress.safetensors", 7, "group", signal.SIGINT, 1, 130, KEPT),
+    ("weights.safetensors", 0, "itself", signal.SIGKILL, TRIES, 1, KEPT),
+    ("result.json", 0, "parent", signal.SIGKILL, 1, -9, ""),
+    ("cell.json", 2, "parent", signal.SIGKILL, 1, -9, ""),
+    ("verdict.json", 0, "itself", signal.SIGKILL, 1, -9, ""),
 ]
 
 
@@ -132,8 +138,8 @@ def test_a_run_killed_at_every_kind_of_moment_and_tried_twice_at_once(claim, tmp
 
     out = claim.parent / "run"
     orders = claim.with_name("orders")
-    for name, let_through, who, number, code, words in MOMENTS:
-        orders.write_text(f"{name} {let_through} {who} {int(number)}")
+    for name, let_through, who, number, times, code, words in MOMENTS:
+        orders.write_text(f"{name} {let_through} {who} {int(number)} {times}")
         got, told = finish(start(claim, out))
         assert not orders.exists(), f"{name}: the run ended before its moment: {got} {told}"
         assert (got, words in told) == (code, True), told
@@ -143,7 +149,7 @@ def test_a_run_killed_at_every_kind_of_moment_and_tried_twice_at_once(claim, tmp
         for result in out.glob("cells/*/result.json"):
             json.loads(result.read_text())
     # The last run is held still while a second one tries the same folder.
-    orders.write_text(f"verdict.json 0 itself {int(signal.SIGSTOP)}")
+    orders.write_text(f"verdict.json 0 itself {int(signal.SIGSTOP)} 1")
     last = start(claim, out)
     while orders.exists():
         assert last.poll() is None, finish(last)

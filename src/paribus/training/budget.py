@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from paribus.core.config import part_name, require
 from paribus.core.errors import ConfigError
-from paribus.training.price import flops, n_parameters
+from paribus.training.price import called, flops, n_parameters
 
 STEP = 4  # widths are multiples of this
 LARGEST_RESIDUAL = 0.005
@@ -60,7 +60,7 @@ def match(config: Any, reference: Any, length: int, contract: Contract, referenc
     target = price(reference, length if reference_length is None else reference_length, contract)
     require(
         target > 0,
-        f"no {contract} could be counted in {part_name(type(reference))}: let its config declare them, or say "
+        f"no {contract} could be counted in {called(reference)}: let its config declare them, or say "
         "match='none' in the task",
     )
     residual = price(config, length, contract) / target - 1
@@ -69,7 +69,7 @@ def match(config: Any, reference: Any, length: int, contract: Contract, referenc
     if width(config) is None:
         require(
             abs(residual) <= LARGEST_RESIDUAL,
-            f"{part_name(type(config))} has no d_ff to solve for, and {residual:+.2%} of {contract} is more than "
+            f"{called(config)} has no d_ff to solve for, and {residual:+.2%} of {contract} is more than "
             f"{LARGEST_RESIDUAL:.1%} apart: name the option that sets a width (resize='d_ff' of AnyModule, or "
             "`with_d_ff` of a config), match it by hand, or say match='none' in the task",
         )

@@ -151,7 +151,7 @@ def test_any_module_is_an_arm(paribus_command, tiny):
 
 
 def test_words_that_are_unknown(refused, tiny):
-    assert "did you mean rerope?" in refused("check", "re-rope")
+    assert "did you mean rerope" in refused("check", "re-rope")
     assert "it has smoke, laptop, tuned, long" in refused("compare", tiny, "--profile", "gpu")
     assert "a claim of the library runs by `check`" in refused("compare", "rerope")
     assert "there is no file nothing.py" in refused("compare", "nothing.py")

@@ -34,12 +34,7 @@ def test_the_index_is_fresh():
 
 def test_listing_claims_loads_nothing_heavy():
     assert "ReRoPE" in listing("claims")
-    assert json.loads(listing("claims", "--json"))["rerope"]["arms"] == [
-        "plain",
-        "interpolation",
-        "ntk-aware",
-        "rerope",
-    ]
+    assert json.loads(listing("claims", "--json"))["recall"]["arms"] == ["narrow", "wide"]
 
 
 def test_help_loads_nothing_heavy():

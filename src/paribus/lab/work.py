@@ -51,6 +51,8 @@ def do(
     """Compute the cell into cells/<digest>/ and return its result. training: how, if not in this process alone."""
     folder = cells / cell.digest
     folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".tmp*"):  # of a try that was killed while safetensors wrote
+        left.unlink()
     write_whole(folder / "cell.json", json.dumps(cell.described(), indent=1, ensure_ascii=False, sort_keys=True) + "\n")
     began = time.perf_counter()
     if cell.kind == "measure":

@@ -72,3 +72,15 @@ def refused(paribus_command):
         return said.err
 
     return refused
+
+
+@pytest.fixture(autouse=True)
+def forget_modules(tmp_path):
+    """What a test imported from its own files goes with it: the next one may have others of that name."""
+    before = list(sys.path)
+    yield
+    sys.path[:] = before
+    sys.path_importer_cache.clear()
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None) or "").startswith(str(tmp_path)):
+            del sys.modules[name]

@@ -74,7 +74,7 @@ claim = Claim(
     task=Trained(
         data=Text(corpus=PythonStdlib()),
         train_length=TRAINED,
-        metric=LastTokens(last=32, at=(64, 128, 256, LONGEST), windows=128),
+        metric=LastTokens(last=32, at=(64, 128, 256, LONGEST), windows=80),
         recipe=Recipe(batch=32),
     ),
     profiles={

@@ -57,7 +57,8 @@ def write_index() -> None:
     index = {name: describe(name, root / "docs" / "claims") for name in sorted(claim_files())}
     for name, entry in index.items():
         old = before.get(name)
-        if old and old["verdicts"] and old["version"] == entry["version"] and old["digest"] != entry["digest"]:
+        of_this = [one for one in old["verdicts"].values() if one["version"] == entry["version"]] if old else []
+        if of_this and old["version"] == entry["version"] and old["digest"] != entry["digest"]:
             raise InputError(
                 f"the claim {name!r} changed, but it is still version {entry['version']} and has kept verdicts: raise "
                 "`version` in its file"

@@ -57,7 +57,9 @@ def write_index() -> None:
     index = {name: describe(name, root / "docs" / "claims") for name in sorted(claim_files())}
     for name, entry in index.items():
         old = before.get(name)
-        of_this = [one for one in old["verdicts"].values() if one["version"] == entry["version"]] if old else []
+        if old is None:
+            continue
+        of_this = [one for one in old["verdicts"].values() if one["version"] == entry["version"]]
         if of_this and old["version"] == entry["version"] and old["digest"] != entry["digest"]:
             raise InputError(
                 f"the claim {name!r} changed, but it is still version {entry['version']} and has kept verdicts: raise "

@@ -117,7 +117,10 @@ def test_a_claim_that_changed_under_its_version(checkout, monkeypatch):
     monkeypatch.setattr(keep, "describe", lambda name, docs: dict(entry))
     keep.write_index()
     assert json.loads(index.read_text())["rerope"] == entry
-    index.write_text(json.dumps({"rerope": {"version": 1, "digest": "old", "verdicts": {"laptop": {}}}}))
+    earlier = {"version": 1, "digest": "old", "verdicts": {"laptop": {"version": 0}}}
+    index.write_text(json.dumps({"rerope": earlier}))
+    keep.write_index()  # the verdict kept is of an earlier version
+    index.write_text(json.dumps({"rerope": earlier | {"verdicts": {"laptop": {"version": 1}}}}))
     with pytest.raises(InputError, match="still version 1 and has kept verdicts: raise `version`"):
         keep.write_index()
     entry["version"] = 2

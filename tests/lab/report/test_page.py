@@ -349,3 +349,16 @@ def test_a_ranking_above_the_noise_floor_is_not_trusted(make: Make) -> None:
     far = Paired(tuple(0.4 + 0.01 * i for i in range(8)))
     noisy = replace(record, verdict=replace(record.verdict, outcomes=(replace(outcomes[0], noise=far), *outcomes[1:])))
     assert said in " ".join("".join(checked(noisy).said).split())
+
+
+def test_with_many_arms_the_page_opens_with_those_of_the_predictions(make: Make) -> None:
+    record = make()
+    claim = record.plan.claim
+    named = {name for prediction in claim.predicts for name in prediction.contrast}
+    document = page(record)
+    first = re.findall(r'<svg[^>]*aria-label="([^"]*)"', document)[0]
+    assert len(claim.arms) > len(named) > 1
+    assert set(first.rpartition(" arms ")[2].split(", ")) == named
+    assert f"{len(named)} of {len(claim.arms)} arms, those of the predictions" in document
+    whole = next(label for label in re.findall(r'aria-label="(loss against[^"]*)"', document) if label != first)
+    assert set(whole.rpartition(" arms ")[2].split(", ")) == {arm.name for arm in claim.arms}

@@ -1,6 +1,7 @@
 """A metric against context length: one line an arm, named at its end, with its band over seeds."""
 
 import math
+from collections.abc import Container
 
 from paribus.lab.record import Record
 from paribus.lab.report.band import band
@@ -9,11 +10,14 @@ from paribus.lab.report.metrics import Curve, values
 from paribus.lab.report.palette import SHADE, SOFT, arm_style
 
 
-def lengths(record: Record, curve: Curve) -> str:
+def lengths(record: Record, curve: Curve, only: Container[str] | None = None) -> str:
+    """only: the arms that are drawn; None: all. An arm keeps its colour and marker either way."""
     trained = getattr(record.plan.task, "train_length", None)
     quantity, arms = curve.quantity, [arm.name for arm in record.plan.claim.arms]
     drawn = []
     for index, arm in enumerate(arms):
+        if only is not None and arm not in only:
+            continue
         at = [(n, values(record, arm, one.metric)) for n, one in curve.at.items()]
         points = [(n, band([quantity.scaled(v) for v in found])) for n, found in at if found]
         if points:
@@ -54,7 +58,10 @@ def lengths(record: Record, curve: Curve) -> str:
         canvas.y_title(f"{curve.kind}{unit} ({quantity.better})")
         canvas.x_title("context length when read, tokens")
         names = ", ".join(arm for _, arm, _ in drawn)
-        return canvas.svg(f"{curve.kind} against context length for the arms {names}", f"lengths-{curve.kind}")
+        return canvas.svg(
+            f"{curve.kind} against context length for the arms {names}",
+            f"lengths-{curve.kind}{'' if only is None else '-some'}",
+        )
 
 
 def _mark_trained(canvas: Canvas, at: float, length: int, beyond: bool) -> None:

@@ -11,6 +11,7 @@ from paribus.lab.report.metrics import Curve, curves, means, singles, unit_of
 from paribus.lab.report.palette import arm_sign
 from paribus.lab.report.quantity import Quantity, metric_words
 
+FEW = 6  # lines that a stranger can follow: with more arms, the first picture has those of the predictions
 MOST = 12  # pictures of single metrics; the raw table has the others
 
 
@@ -18,7 +19,7 @@ def first_picture(record: Record) -> Html:
     """What the page opens with: the primary prediction's measure, over length if it was read at several."""
     found, rest = curves(record), singles(record)
     if found:
-        return _of_lengths(record, found[0], first=True)
+        return _of_lengths(record, found[0], first=True, only=_foremost(record))
     return _of_runs(record, rest[0], first=True) if rest else tag("p", "No arm reported any metric.")
 
 
@@ -26,7 +27,8 @@ def pictures(record: Record) -> Html:
     """The arms, and every other picture."""
     found, rest = curves(record), singles(record)
     shown = rest[:MOST] if found else rest[1:MOST]
-    drawn = [_of_lengths(record, curve, first=False) for curve in found[1:]]
+    whole = found if _foremost(record) else found[1:]  # the first curve again where it had not all arms
+    drawn = [_of_lengths(record, curve, first=False) for curve in whole]
     drawn += [_of_runs(record, quantity, first=False) for quantity in shown]
     if len(rest) > MOST:
         names = ", ".join(quantity.metric for quantity in rest[MOST:])
@@ -37,16 +39,25 @@ def pictures(record: Record) -> Html:
     return section("The arms", facts(arms), *more, numbers, id_="result")
 
 
+def _foremost(record: Record) -> set[str] | None:
+    """The arms that the predictions speak of, where there are too many to show all at once; else None."""
+    claim = record.plan.claim
+    named = {name for prediction in claim.predicts for name in prediction.contrast}
+    return named if len(claim.arms) > FEW and len(named) < len(claim.arms) else None
+
+
 def _name(index: int, arm: Arm) -> Html:
     """The arm's full name with the marker and colour that it has in the pictures."""
     sign, colour = arm_sign(index)
     return tag("strong", tag("span", sign, class_=colour, aria_hidden="true"), " ", arm.name)
 
 
-def _of_lengths(record: Record, curve: Curve, first: bool) -> Html:
+def _of_lengths(record: Record, curve: Curve, first: bool, only: set[str] | None = None) -> Html:
     n = len(record.plan.profile.seeds)
     trained = getattr(record.plan.task, "train_length", None)
     said = [f"Each line is one arm: {_direction(curve.quantity)}"]
+    if only is not None:
+        said.append(f"{len(only)} of {len(record.plan.claim.arms)} arms, those of the predictions; all are below.")
     if first:
         last = getattr(getattr(record.plan.task, "metric", None), "last", None)
         if last:
@@ -58,7 +69,7 @@ def _of_lengths(record: Record, curve: Curve, first: bool) -> Html:
     said.append(f"Points: {'mean over seeds' if n > 1 else 'one run'}; {called(n, _unit(record))}.")
     if first and n > 1:
         said.append(_paired(record, "band"))
-    return figure(lengths(record, curve), " ".join(said), class_="hero" if first else "wide")
+    return figure(lengths(record, curve, only), " ".join(said), class_="hero" if first else "wide")
 
 
 def _of_runs(record: Record, quantity: Quantity, first: bool) -> Html:

@@ -4,17 +4,26 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from paribus.attention import piecewise as program
 from paribus.attention.scales.log_length import LogLength
+from paribus.context_extension.decoder import extend_layers
 from paribus.context_extension.extend import extend, restore
 from paribus.core.errors import InputError
 from paribus.generation.generate import generate
 from paribus.models.checkpoints.open import load_checkpoint
 from paribus.models.decoder import DecoderLM
+from paribus.positions.maps.dual_chunk import DualChunk
 from paribus.positions.maps.leaky_rerope import LeakyReRoPE
+from paribus.positions.maps.lm_infinite import LMInfinite
 from paribus.positions.maps.rerope import ReRoPE
+from paribus.positions.maps.self_extend import SelfExtend
+from paribus.positions.maps.streaming import StreamingLLM
 from paribus.positions.no_position import NoPosition
+from paribus.positions.pairing.interleaved import Interleaved
 from paribus.positions.rotary import Rotary
+from paribus.positions.scaling.dynamic_ntk import DynamicNTK
 from paribus.positions.scaling.ntk_aware import NTKAware
 from paribus.positions.scaling.position_interpolation import PositionInterpolation
 from paribus.positions.scaling.yarn import YaRN
@@ -28,6 +37,11 @@ METHODS = [
     (LogLength(base=16.0, at_least_one=True),),
     (ReRoPE(window=5), LogLength(base=16.0, at_least_one=True), PositionInterpolation(factor=2.0)),
     (Rotary(base=2000.0),),
+    (SelfExtend(window=4, group=3),),
+    (DualChunk(chunk=6, train_length=8),),
+    (LMInfinite(window=5, sinks=2),),
+    (StreamingLLM(window=5, sinks=2),),
+    (DynamicNTK(train_length=9, refresh=4),),
 ]
 
 
@@ -59,6 +73,19 @@ def written(model, given, count, mask=None):
     return model.generate(given, attention_mask=mask, max_new_tokens=count, **options)[:, given.shape[1] :]
 
 
+class Largest(TorchDispatchMode):
+    """How many numbers the largest tensor has that an operator returns."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        found = function(*args, **(kwargs or {}))
+        for x in found if isinstance(found, tuple | list) else (found,):
+            if isinstance(x, torch.Tensor):
+                self.numbers = max(self.numbers, x.numel())
+        return found
+
+
 class TestOurs:
     def test_the_weights_are_shared_and_the_first_model_stays(self, ours):
         before = logits(ours, tokens())
@@ -70,6 +97,18 @@ class TestOurs:
     def test_inside_its_window_rerope_changes_nothing(self, ours):
         near = tokens(length=5)
         assert torch.allclose(logits(extend(ours, ReRoPE(window=5)), near), logits(ours, near), atol=1e-5)
+
+    def test_layers_may_be_read_by_several_methods(self, ours):
+        given = tokens()
+        assert torch.equal(
+            logits(extend_layers(ours, [[ReRoPE(window=5)]]), given), logits(extend(ours, ReRoPE(window=5)), given)
+        )
+        other = extend_layers(ours, [[], [ReRoPE(window=5), NTKAware(factor=2.0)]])
+        maps = [mixer.position.map for mixer in other.config.layer_mixers()]
+        assert maps[:2] == [ours.config.layer_mixers()[0].position.map, ReRoPE(window=5)]
+        assert all(a is b for a, b in zip(ours.parameters(), other.parameters(), strict=True))
+        with pytest.raises(InputError, match="no method is given for any layer"):
+            extend_layers(ours, [[], []])
 
     @pytest.mark.parametrize("changes", METHODS, ids=repr)
     def test_cached_reading_is_reading(self, ours, changes):
@@ -89,6 +128,47 @@ class TestTheirs:
     def test_both_models_give_the_same(self, ours, theirs, changes):
         expected = logits(extend(ours, *changes), tokens())
         assert torch.allclose(logits(extend(theirs, *changes), tokens()), expected, atol=1e-4)
+
+    @pytest.mark.parametrize("changes", METHODS, ids=repr)
+    def test_in_pieces_too(self, monkeypatch, ours, theirs, changes):
+        """As at lengths where no table of pairs is written out, in a padded batch."""
+        alone, other = tokens(batch=1, length=14, seed=3), tokens(batch=1, length=20)
+        batch = torch.cat([torch.cat([torch.zeros(1, 6, dtype=torch.int64), alone], dim=1), other])
+        mask = torch.ones_like(batch)
+        mask[0, :6] = 0
+        at = (mask.cumsum(dim=1) - 1).clamp(min=0)
+        expected = [logits(extend(ours, *changes), one)[0] for one in (alone, other)]
+        monkeypatch.setattr(program, "DENSE_UP_TO", 0)
+        found = logits(extend(theirs, *changes), batch, attention_mask=mask, position_ids=at)
+        assert torch.allclose(found[0, 6:], expected[0], atol=1e-4)
+        assert torch.allclose(found[1], expected[1], atol=1e-4)
+
+    @pytest.mark.parametrize("padded", [False, True])
+    def test_no_table_of_all_pairs(self, theirs, padded):
+        n = 600
+        extend(theirs, ReRoPE(window=150))
+        mask = torch.ones(2, n, dtype=torch.int64)
+        if padded:
+            mask[0, :77] = 0
+        with Largest() as largest:
+            theirs(tokens(length=n), attention_mask=mask, logits_to_keep=1)
+        assert largest.numbers < n * n
+
+    def test_a_cache_of_fixed_size(self, theirs):
+        """Its places behind the last token hold nothing yet."""
+        extend(theirs, ReRoPE(window=5))
+        expected, given = written(theirs, tokens(), 9), tokens()
+        options = {"do_sample": False, "eos_token_id": None, "pad_token_id": 0, "cache_implementation": "static"}
+        told = theirs.generate(given, attention_mask=torch.ones_like(given), max_new_tokens=9, **options)
+        assert torch.equal(told[:, given.shape[1] :], expected)
+
+    def test_padding_on_the_right(self, theirs):
+        extend(theirs, ReRoPE(window=5))
+        given, mask = tokens(length=12), torch.ones(2, 12, dtype=torch.int64)
+        mask[0, 8:] = 0
+        found = logits(theirs, given, attention_mask=mask)
+        assert torch.allclose(found[0, :8], logits(theirs, given[:1, :8])[0], atol=1e-5)
+        assert torch.allclose(found[1], logits(theirs, given[1:])[0], atol=1e-5)
 
     @pytest.mark.parametrize("changes", METHODS, ids=repr)
     def test_generation_over_their_cache(self, ours, theirs, changes):
@@ -140,6 +220,8 @@ def test_what_is_no_method_or_no_model(ours):
         extend(ours, PositionInterpolation(factor=2.0), NTKAware(factor=2.0))
     with pytest.raises(InputError, match="'rerope' is no method of extension"):
         extend(ours, "rerope")
+    with pytest.raises(InputError, match=r"Interleaved\(\) turns other pairs than the model was trained with"):
+        extend(ours, Rotary(pairing=Interleaved()))
     with pytest.raises(InputError, match="Linear cannot be extended"):
         extend(torch.nn.Linear(2, 2), ReRoPE(window=5))
     blind: DecoderLM = ours.config.with_mixer(position=NoPosition()).build()

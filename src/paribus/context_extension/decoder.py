@@ -16,10 +16,24 @@ from paribus.positions.rotary import Rotary
 def extend_decoder(model: DecoderLM, changes: Sequence[Change]) -> DecoderLM:
     """A second model that shares the weights of the first, which stays as it is."""
     mixer = model.config.mixer
-    pattern = mixer if isinstance(mixer, tuple) else (mixer,)
-    config = replace(model.config, mixer=tuple(_read(one, changes) for one in pattern))
-    if len(pattern) == 1:
-        config = replace(config, mixer=config.mixer[0])  # type: ignore[index]
+    read = tuple(_read(one, changes) for one in mixer) if isinstance(mixer, tuple) else _read(mixer, changes)
+    return _sharing(model, replace(model.config, mixer=read))
+
+
+def extend_layers(model: DecoderLM, pattern: Sequence[Sequence[Change]]) -> DecoderLM:
+    """As `extend_decoder`, with layer i read by pattern[i mod its length]; one without changes reads as trained."""
+    if not pattern or not any(pattern):
+        raise InputError("no method is given for any layer: name at least one, such as [[ReRoPE(window=2048)], []]")
+    mixer, n_layers = model.config.mixer, model.config.n_layers
+    own = (mixer if isinstance(mixer, tuple) else (mixer,)) * n_layers
+    read = tuple(
+        _read(own[layer], changes) if (changes := pattern[layer % len(pattern)]) else own[layer]
+        for layer in range(n_layers)
+    )
+    return _sharing(model, replace(model.config, mixer=read))
+
+
+def _sharing(model: DecoderLM, config: DecoderLM.Config) -> DecoderLM:
     with torch.device("meta"):
         other = config.build()
     other.load_state_dict(model.state_dict(keep_vars=True), assign=True)

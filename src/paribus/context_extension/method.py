@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from paribus.attention.scales.base import Scale
 from paribus.core.errors import InputError
 from paribus.positions.maps.base import PositionMap
-from paribus.positions.maps.identity import Identity
 from paribus.positions.rotary import Rotary
 from paribus.positions.scaling.base import Scaling
 
@@ -21,8 +20,8 @@ class Reading:
 
     @property
     def rewrites_only(self) -> bool:
-        """True when a checkpoint can say it: frequencies, and nothing else."""
-        return isinstance(self.position.map, Identity) and self.scale is None
+        """True when a checkpoint can say it: fixed frequencies, and nothing else."""
+        return self.position.separable and self.scale is None
 
 
 def changed(trained: Rotary, *changes: Change) -> Reading:
@@ -34,6 +33,11 @@ def changed(trained: Rotary, *changes: Change) -> Reading:
     for change in changes:
         match change:
             case Rotary():
+                if change.pairing != trained.pairing:
+                    raise InputError(
+                        f"{change.pairing!r} turns other pairs than the model was trained with, {trained.pairing!r}: "
+                        "take its pairing, as in Rotary(pairing=...)"
+                    )
                 kind, reading = "position", replace(reading, position=change)
             case Scaling():
                 kind, reading = "scaling", replace(reading, position=replace(reading.position, scaling=change))

@@ -12,6 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from paribus.attention import backends
+from paribus.attention.layout import Layout
+from paribus.attention.one_token import one_token
+from paribus.attention.piecewise import piecewise
+from paribus.attention.visibility import Visibility
 from paribus.context_extension.method import Change, Reading, changed
 from paribus.core.errors import InputError, optional
 from paribus.models.checkpoints.rope import rotary_of
@@ -101,9 +105,24 @@ def _register() -> None:
 
     optional("transformers", "transformers")
     masks, models = import_module("transformers.masking_utils"), import_module("transformers.modeling_utils")
+
+    def visible(batch_size: int, q_length: int, kv_length: int, **told: Any) -> Tensor | None:
+        """None: plainly causal. (batch, 1, 1, n_keys): causal over keys with padding on the left. Else a whole table.
+
+        n_keys ends with the last query's own key, while a cache of fixed size has room behind it.
+        """
+        offset = told.get("kv_offset", 0)
+        end = int(told.get("q_offset", 0)) + q_length - offset
+        padding: Tensor | None = masks.prepare_padding_mask(told.get("attention_mask"), kv_length, offset)
+        valid = None if padding is None else padding[:, offset : offset + kv_length]
+        causal = told.get("mask_function", masks.causal_mask_function) is masks.causal_mask_function
+        if not causal or end != kv_length or (valid is not None and bool((valid[:, 1:] < valid[:, :-1]).any())):
+            table: Tensor = masks.sdpa_mask(batch_size, q_length, kv_length, **{**told, "allow_is_causal_skip": False})
+            return table[..., :end]
+        return None if valid is None or bool(valid.all()) else valid[:, None, None]
+
     models.AttentionInterface.register(NAME, _attention)
-    # True where a key is seen, padding included; None where the mask is plainly causal.
-    masks.AttentionMaskInterface.register(NAME, masks.sdpa_mask)
+    masks.AttentionMaskInterface.register(NAME, visible)
 
 
 def _attention(
@@ -111,36 +130,47 @@ def _attention(
 ) -> tuple[Tensor, None]:
     """Raw q (batch, heads, n_queries, d), k and v (batch, kv_heads, n_keys, d) -> (batch, n_queries, heads, d)."""
     reading: Reading = getattr(layer, READING)
-    n_queries, n_keys = query.shape[2], key.shape[2]
-    if mask is not None:
-        mask = mask[..., :n_keys]
-        if mask.dtype != torch.bool:
-            mask = mask >= 0
+    n_queries = query.shape[2]
+    n_keys = key.shape[2] if mask is None else min(key.shape[2], mask.shape[-1])
+    key, value = key[:, :, :n_keys], value[:, :, :n_keys]
+    seen = _seen(None if mask is None else mask[..., :n_keys], n_queries, n_keys, key)
     q_positions = told.get("position_ids")
     if q_positions is None:
         q_positions = torch.arange(n_keys - n_queries, n_keys, device=query.device)[None]
-    # The keys before the queries stand one by one before them; on padding, which nothing sees, at 0.
-    places = torch.arange(n_keys, device=key.device) - (n_keys - 1)
-    k_positions = (q_positions[:, -1:] + places).clamp_min(0)
-    plain_causal = mask is None and n_queries == n_keys
+    k_positions = q_positions
+    if n_queries < n_keys:
+        # The keys before the queries stand one by one before them; on padding, which nothing sees, at 0.
+        places = torch.arange(n_keys, device=key.device) - (n_keys - 1)
+        k_positions = (q_positions[:, -1:] + places).clamp_min(0)
     scale = float(told.get("scaling") or query.shape[-1] ** -0.5)
     if reading.scale is not None:
-        n_seen = None
-        if reading.scale.counts_keys:
-            n_seen = (q_positions + 1)[:, None] if mask is None else mask.sum(dim=-1)
-        query, key, scale = reading.scale(query, key, n_seen)
-    out = backends.run(
-        query,
-        key,
-        value,
-        position=reading.position,
-        q_positions=q_positions,
-        k_positions=k_positions,
-        keys_rotated=False,
-        scale=scale,
-        normalizer=Softmax(),
-        mask=mask,
-        causal=True,
-        plain_causal=plain_causal,
-    )
+        query, key, scale = reading.scale(query, key, seen.n_keys if reading.scale.counts_keys else None)
+    at: Any = {"position": reading.position, "q_positions": q_positions, "k_positions": k_positions, "scale": scale}
+    at["normalizer"] = Softmax()
+    out = None
+    if n_queries == 1:
+        out = one_token(query, key, value, **at, mask=seen.mask)
+    else:
+        out = piecewise(query, key, value, **at, layout=seen.layout)
+    if out is None:
+        more: Any = {"mask": seen.mask, "causal": True, "plain_causal": seen.plain_causal}
+        out = backends.run(query, key, value, **at, **more, keys_rotated=False)
     return out.transpose(1, 2), None
+
+
+def _seen(mask: Tensor | None, n_queries: int, n_keys: int, like: Tensor) -> Visibility:
+    """What the last queries see of the keys: `mask` is one of those that `_register` tells of, or the user's table."""
+    index = torch.arange(n_keys, device=like.device)
+    last = index[n_keys - n_queries :]
+
+    def causal() -> Tensor:
+        return (index <= last[:, None])[None, None]
+
+    if mask is None:
+        few, everything = Layout(), n_queries in (1, n_keys)
+        return Visibility(None if everything else causal, few.n_keys(last, n_keys), True, n_queries == n_keys, few)
+    if mask.shape[2] == 1 and mask.dtype == torch.bool and bool((mask[..., 1:] >= mask[..., :-1]).all()):
+        few = Layout(valid=mask[:, 0, 0])
+        return Visibility(lambda: causal() & mask, few.n_keys(last, n_keys), True, False, few)
+    table = (mask if mask.dtype == torch.bool else mask >= 0) & (index <= last[:, None])
+    return Visibility(lambda: table, table.sum(dim=-1), True, False)

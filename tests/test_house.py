@@ -31,6 +31,7 @@ NO_SOURCE = {
     "Answers": "right answers, counted",
     "Together": "metrics, which have their own",
     "Bytes": "the bytes themselves",
+    "Within": "ids that stand for no token, left out",
     "Folder": "whatever the user's files are",
     "TokenMean": "an average",
     "SequenceMean": "an average",

@@ -3,8 +3,12 @@
 import json
 
 import pytest
+import torch
 
 from paribus.core.config import to_dict
+from paribus.models.checkpoints import get
+from paribus.models.checkpoints.checkpoint import Checkpoint
+from paribus.models.checkpoints.deepseek_v2 import config_of
 from paribus.models.cost import cost
 from paribus.models.decoder import DecoderLM
 
@@ -19,6 +23,29 @@ LLAMA = {  # SmolLM2-135M
     "tie_word_embeddings": True,
     "max_position_embeddings": 8192,
     "rope_parameters": {"rope_type": "default", "rope_theta": 100000.0},
+}
+
+DEEPSEEK = {  # DeepSeek-V2-Lite
+    "model_type": "deepseek_v2",
+    "hidden_size": 2048,
+    "intermediate_size": 10944,
+    "num_hidden_layers": 27,
+    "num_attention_heads": 16,
+    "num_key_value_heads": 16,
+    "kv_lora_rank": 512,
+    "q_lora_rank": None,
+    "qk_nope_head_dim": 128,
+    "qk_rope_head_dim": 64,
+    "v_head_dim": 128,
+    "vocab_size": 102400,
+    "tie_word_embeddings": False,
+    "n_routed_experts": 64,
+    "n_shared_experts": 2,
+    "num_experts_per_tok": 6,
+    "moe_intermediate_size": 1408,
+    "first_k_dense_replace": 1,
+    "moe_layer_freq": 1,
+    "rope_scaling": {"type": "yarn", "factor": 40, "mscale": 0.707, "mscale_all_dim": 0.707},
 }
 
 
@@ -48,6 +75,86 @@ def test_a_checkpoint(paribus_command, tmp_path):
         assert found["cache_bytes_per_token"] == 23_040
 
 
+def test_a_latent_checkpoint_without_experts(paribus_command, tmp_path):
+    told = DEEPSEEK | {"n_routed_experts": None, "num_hidden_layers": 2}
+    (tmp_path / "config.json").write_text(json.dumps(told))
+    found = priced(paribus_command, tmp_path, "--length", "4096", "--plot", tmp_path / "cost.svg")
+    model = config_of(told | {"rope_scaling": None, "rope_theta": 1e4})
+    assert found["parameters"] == found["active_parameters"] == model.n_parameters()
+    assert found["flops"] == model.flops(4096) / 4096
+    assert found["cache_bytes_per_token"] == 2 * (512 + 64) * 4
+    # A pair costs 16 heads of 128 + 64 + 128 numbers, a token 2 FLOPs for each number of the layers' matrices.
+    norms = 2 * (2 * 2048 + 512) + 2048
+    matrices = (found["parameters"] - norms - 2 * 102400 * 2048) / 2
+    assert found["meets"] == round(matrices / (16 * (128 + 64 + 128)))
+    assert b"<svg" in (tmp_path / "cost.svg").read_bytes()
+
+
+def test_a_mixture_of_experts(paribus_command, tmp_path):
+    """DeepSeek-V2-Lite and DeepSeek-V2: 15.7 and 236 billion parameters as published, of the latter 21 at work."""
+    larger = {
+        "hidden_size": 5120,
+        "intermediate_size": 12288,
+        "num_hidden_layers": 60,
+        "num_attention_heads": 128,
+        "q_lora_rank": 1536,
+        "moe_intermediate_size": 1536,
+        "n_routed_experts": 160,
+    }
+    for told, parameters, active, layers in (
+        (DEEPSEEK, 15_706_484_224, 2_661_150_208, 27),
+        (DEEPSEEK | larger, 235_741_434_880, 21_375_800_320, 60),
+    ):
+        (tmp_path / "config.json").write_text(json.dumps(told))
+        found = priced(paribus_command, tmp_path, "--half", "--plot", tmp_path / "cost.svg")
+        assert found["parameters"] == parameters
+        assert sum(found["parameters_by_part"].values()) == parameters
+        assert found["active_parameters"] == active
+        assert found["cache_bytes_per_token"] == layers * (512 + 64) * 2
+        # The embedding is looked up, and everything else that a token meets costs 2 FLOPs; norms are counted nowhere.
+        matrices = found["active_parameters"] - told["vocab_size"] * told["hidden_size"]
+        assert found["flops"] - found["quadratic"] == pytest.approx(2 * matrices, rel=1e-3)
+    words = paribus_command("cost", tmp_path).out
+    assert "a token meets" in words
+    assert "experts 222," in words
+
+
+def test_the_parameters_are_those_of_transformers(paribus_command, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    sizes = {
+        "hidden_size": 24,
+        "intermediate_size": 36,
+        "num_hidden_layers": 4,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 4,
+        "kv_lora_rank": 14,
+        "q_lora_rank": 20,
+        "qk_nope_head_dim": 8,
+        "qk_rope_head_dim": 6,
+        "v_head_dim": 10,
+        "vocab_size": 37,
+        "n_routed_experts": 8,
+        "n_shared_experts": 3,
+        "num_experts_per_tok": 2,
+        "moe_intermediate_size": 12,
+        "first_k_dense_replace": 2,
+        "n_group": 2,
+        "topk_group": 1,
+    }
+    for kind in (transformers.DeepseekV2Config, transformers.DeepseekV3Config):
+        told = kind(**sizes)
+        told.save_pretrained(tmp_path)
+        with torch.device("meta"):
+            theirs = transformers.AutoModelForCausalLM.from_config(told)
+        assert priced(paribus_command, tmp_path)["parameters"] == sum(weight.numel() for weight in theirs.parameters())
+
+
+def test_a_gguf_file(paribus_command, tmp_path, monkeypatch):
+    told = Checkpoint(tmp_path / "m.gguf", LLAMA, {})
+    monkeypatch.setattr("paribus.models.checkpoints.open.open_checkpoint", lambda word: told)
+    assert priced(paribus_command, tmp_path / "m.gguf")["parameters"] == 134_515_008
+
+
 def test_a_trained_folder_and_a_cell(paribus_command, tmp_path):
     from paribus.lab.load import load
 
@@ -68,7 +175,17 @@ def test_a_trained_folder_and_a_cell(paribus_command, tmp_path):
         (("rerope", "--length", "0"), "length = 0: expected at least 1 token"),
         (("missing.json",), "there is no file missing.json"),
         (("broken.json",), "broken.json is no JSON"),
-        (("other.json",), "other.json is a 'bert' model: Llama-type models"),
+        (("other.json",), "other.json is a 'bert' model: llama, mistral, deepseek_v2, deepseek_v3 can be priced here"),
+        (("list.json",), "list.json holds no JSON object"),
+        (("heads.json",), "heads.json: n_heads (9) must be divisible by n_kv_heads (2) (in config.json n_heads is"),
+        (("lacks.json",), "lacks.json: config.json lacks 'vocab_size'"),
+        (("wide.json",), "latent = 700 is wider than what it compresses, n_heads (head_dim + value_dim) = 640"),
+        (("wide.json",), "latent is kv_lora_rank"),
+        (("experts.json",), "experts.json: config.json has n_routed_experts = 'many': expected a whole number"),
+        (("more.json",), "more.json: a token meets 9 of 8 experts: expected at most as many as there are"),
+        (("own.json",), "own.json: unknown DecoderLM 'Denoiser'"),
+        (("smollm2",), "smollm2 is not on this machine: fetch it by `paribus models get smollm2`"),
+        (("none.gguf",), "there is no file or folder 'none.gguf'"),
         (("empty",), "empty holds no model (no model.json, no cell.json, no config.json)"),
         (("rerope", "--plot", "x.txt"), "expected a name that ends in .svg, .png or .pdf"),
     ],
@@ -77,5 +194,16 @@ def test_what_is_refused(refused, tmp_path, monkeypatch, words, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.json").write_text("{")
     (tmp_path / "other.json").write_text('{"model_type": "bert"}')
+    (tmp_path / "list.json").write_text("[]")
+    (tmp_path / "own.json").write_text('{"model": {"part": "Denoiser"}}')
+    for name, told in {
+        "heads": LLAMA | {"num_key_value_heads": 2},
+        "lacks": {key: value for key, value in LLAMA.items() if key != "vocab_size"},
+        "wide": DEEPSEEK | {"num_attention_heads": 2, "kv_lora_rank": 700, "qk_nope_head_dim": 192},
+        "experts": DEEPSEEK | {"n_routed_experts": "many"},
+        "more": DEEPSEEK | {"n_routed_experts": 8, "num_experts_per_tok": 9},
+    }.items():
+        (tmp_path / f"{name}.json").write_text(json.dumps(told))
+    monkeypatch.setattr(get, "folder", lambda: tmp_path / "models")
     (tmp_path / "empty").mkdir()
     assert said in refused("cost", *words)

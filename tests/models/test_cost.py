@@ -11,7 +11,7 @@ from paribus.attention.masks.bidirectional import Bidirectional
 from paribus.attention.vq import VQAttention
 from paribus.core.errors import ConfigError
 from paribus.layers.feed_forward.plain import FeedForward
-from paribus.models.cost import cost
+from paribus.models.cost import Network, cost
 from paribus.models.decoder import DecoderLM
 from paribus.quantizers.ema import EMA
 from paribus.theory.flops import quadratic_crossover
@@ -69,8 +69,27 @@ def test_a_mixture_of_layers_and_a_latent():
     assert looking.cache_bytes == 0
 
 
+def test_experts():
+    one = Network(always=10, each=4, n_experts=8, n_active=2)
+    assert (one.n_parameters, one.active) == (42, 18)
+    assert one.read(1) == pytest.approx(one.active)
+    assert one.read(2) == pytest.approx(10 + 4 * 8 * (1 - (6 / 8) ** 2))
+    assert one.read(10_000) == pytest.approx(one.n_parameters)
+    same = [Network(always=PLAIN.layer_feed_forward().n_parameters())] * 3
+    assert cost(PLAIN, 100, networks=same) == cost(PLAIN, 100)
+    mixed = [same[0], one, one]
+    found = cost(PLAIN, 100, networks=mixed)
+    assert found.parameters - found.active_parameters == 2 * (42 - 18)
+    assert found.flops == cost(PLAIN, 100).flops - 2 * 2 * (same[0].active - one.active)
+    assert found.cache_meets_weights < cost(PLAIN, 100).cache_meets_weights
+
+
 def test_impossible_sizes():
     with pytest.raises(ConfigError, match="length = 0: expected at least 1 token"):
         cost(PLAIN, 0)
     with pytest.raises(ConfigError, match="batch = 0: expected at least 1 sequence"):
         cost(PLAIN, 1, batch=0)
+    with pytest.raises(ConfigError, match="2 networks for 3 layers: expected as many"):
+        cost(PLAIN, 1, networks=[Network(always=1)] * 2)
+    with pytest.raises(ConfigError, match="a token meets 3 of 2 experts"):
+        Network(always=1, each=1, n_experts=2, n_active=3)

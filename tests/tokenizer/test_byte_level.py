@@ -87,3 +87,38 @@ def test_other_kinds_are_refused(changes, told):
 def test_a_damaged_file():
     with pytest.raises(InputError, match=r"tokenizer\.json is damaged"):
         ByteLevelBPE("{")
+
+
+def test_what_stands_before_every_text():
+    template = {
+        "type": "TemplateProcessing",
+        "single": [{"SpecialToken": {"id": "<end>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+        "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
+        "special_tokens": {"<end>": {"id": "<end>", "ids": [0], "tokens": ["<end>"]}},
+    }
+    assert WHOLE.begin == ()
+    assert ByteLevelBPE(described(post_processor=template)).begin == (0,)
+
+
+def test_no_text_is_cut_and_none_padded():
+    cut = {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0}
+    pad = {"strategy": {"Fixed": 9}, "direction": "Right", "pad_to_multiple_of": None}
+    pad |= {"pad_id": 0, "pad_type_id": 0, "pad_token": "<end>"}
+    assert len(ByteLevelBPE(described(truncation=cut, padding=pad)).encode(b"xyz")) == 3
+
+
+def test_ids_with_gaps():
+    told = json.loads(described())
+    told["model"]["vocab"]["the"] = 1000
+    codec = ByteLevelBPE(json.dumps(told))
+    assert codec.vocab_size == 1001
+    assert codec.encode(b"the").tolist() == [1000]
+    assert codec.decode([1000, 999]) == b"the"
+
+
+def test_files_of_another_form():
+    with pytest.raises(InputError, match="holds no JSON object"):
+        ByteLevelBPE("[]")
+    with pytest.raises(InputError, match=r"tokenizer\.json cannot be read \(.*download it again"):
+        ByteLevelBPE(described(pre_tokenizer={"type": "Strange"}))
+    assert ByteLevelBPE(described(normalizer={"type": "Sequence", "normalizers": []})).encode(b"A").size == 1

@@ -1,9 +1,13 @@
 """`paribus cost CONFIG`: parameters, FLOPs, cache bytes, and the length at which attention takes over."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from paribus.models.checkpoints.prices import Priced
+    from paribus.models.decoder import DecoderLM
 
 
 def cost(
@@ -11,7 +15,8 @@ def cost(
         str,
         typer.Argument(
             metavar="CONFIG",
-            help="A claim or its file, a folder of `paribus train`, a training cell, or a config.json.",
+            help="A claim or its file, a folder of `paribus train`, a training cell, a config.json of Llama or "
+            "DeepSeek-V2 type or its folder, a .gguf file, or smollm2.",
         ),
     ],
     length: Annotated[int, typer.Option(help="Tokens of a sequence.")] = 2048,
@@ -27,10 +32,10 @@ def cost(
 
     from paribus.models import cost as prices
 
-    read = _read(config, arm)
-    found = prices.cost(read, length, batch, 2 if half else 4)
+    read, networks = _read(config, arm)
+    found = prices.cost(read, length, batch, 2 if half else 4, networks)
     if plot is not None:
-        _plot(read, found, plot)
+        _plot(read, networks, found, plot)
     if json:
         typer.echo(dumps({"schema": "paribus.cost/1", "config": config, **asdict(found)}, indent=1))
         return
@@ -38,14 +43,22 @@ def cost(
         typer.echo(line)
 
 
-def _read(word: str, arm: str | None) -> Any:
+def _read(word: str, arm: str | None) -> "Priced":
     import json
 
     from paribus.core.config import from_dict
-    from paribus.core.errors import InputError, nearest
+    from paribus.core.errors import ConfigError, InputError
+    from paribus.models.checkpoints import get
+    from paribus.models.checkpoints.open import open_checkpoint
+    from paribus.models.checkpoints.prices import Priced, priced
     from paribus.models.decoder import DecoderLM
 
+    if word in get.KNOWN and not get.is_there(word):
+        raise InputError(f"{word} is not on this machine: fetch it by `paribus models get {word}`")
     path = Path(word)
+    if word in get.KNOWN or path.suffix == ".gguf":
+        checkpoint = open_checkpoint(word)
+        return priced(checkpoint.config, checkpoint.path)
     for name in ("model.json", "cell.json", "config.json"):
         if path.is_dir() and (path / name).is_file():
             path = path / name
@@ -55,18 +68,29 @@ def _read(word: str, arm: str | None) -> Any:
             raise InputError(f"there is no file {path}: give a config.json, a model's folder, or a claim")
         try:
             told = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             raise InputError(f"{path} is no JSON ({error}): give a config.json of Hugging Face or of ours") from error
-        own = told.get("model", told.get("config")) if isinstance(told, dict) else None
-        if own is not None:
-            return from_dict(DecoderLM.Config, own)
-        return _foreign(told, path)
+        if not isinstance(told, dict):
+            raise InputError(f"{path} holds no JSON object: give a config.json of Hugging Face or of ours")
+        own = told.get("model", told.get("config"))
+        if own is None:
+            return priced(told, path)
+        try:
+            return Priced(from_dict(DecoderLM.Config, own), ())
+        except ConfigError as error:
+            raise InputError(f"{path}: {error}; prices are known for decoders, DecoderLM") from error
     if path.is_dir():
         raise InputError(
             f"{path} holds no model (no model.json, no cell.json, no config.json): give a folder made by `paribus "
             "train`, a training cell of a run folder (RUN/cells/DIGEST), or a checkpoint"
         )
+    return Priced(_arm(word, arm), ())
+
+
+def _arm(word: str, arm: str | None) -> "DecoderLM.Config":
+    from paribus.core.errors import InputError, nearest
     from paribus.lab.load import load
+    from paribus.models.decoder import DecoderLM
 
     _, claim = load(word)
     names = [one.name for one in claim.arms]
@@ -78,18 +102,6 @@ def _read(word: str, arm: str | None) -> Any:
     return config
 
 
-def _foreign(told: Any, path: Path) -> Any:
-    from paribus.core.errors import InputError
-    from paribus.models.checkpoints import llama
-
-    kind = told.get("model_type") if isinstance(told, dict) else None
-    if kind not in {"llama", "mistral"}:
-        raise InputError(f"{path} is a {kind!r} model: Llama-type models (llama, mistral) can be priced")
-    if told.get("sliding_window"):
-        raise InputError(f"{path} has a sliding window, which is not priced here")
-    return llama.config_of(told)
-
-
 def _lines(found: Any, d_model: int) -> list[str]:
     def mega(bytes_: float) -> str:
         return f"{bytes_ / 2**20:,.1f} MiB"
@@ -98,8 +110,10 @@ def _lines(found: Any, d_model: int) -> list[str]:
     skipped = found.quadratic_skipping / found.flops_skipping
     share = f"{found.quadratic / found.flops:.1%} at length {found.length:,}; with pairs skipped {skipped:.1%}"
     tokens = f"{mega(found.cache_bytes)} for {found.batch} x {found.length:,} tokens"
+    active = f"{found.active_parameters:,}: the chosen experts and all that is no expert"
     rows = [
         ("parameters", f"{found.parameters:,} ({mega(found.weight_bytes)}): {parts}"),
+        *([("  a token meets", active)] if found.active_parameters < found.parameters else []),
         ("FLOPs per token", f"{found.flops:,.0f} forward, {found.training_flops:,.0f} in training"),
         ("  with pairs skipped", f"{found.flops_skipping:,.0f} forward: no pair above the diagonal"),
         ("  output matrix", f"{found.flops_head:,}"),
@@ -118,17 +132,17 @@ def _lines(found: Any, d_model: int) -> list[str]:
     return [f"{name:<22}{text}" for name, text in rows]
 
 
-def _plot(config: Any, found: Any, path: Path) -> None:
+def _plot(config: Any, networks: Any, found: Any, path: Path) -> None:
     from paribus.cli.theory import _axes, _save
     from paribus.models import cost as prices
 
     top = max(found.length, 4 * (found.meets_skipping or found.length))
     lengths = sorted({max(1, round(top * 2 ** (-step / 4))) for step in range(40)} | {found.length})
-    rest = float(prices.rest_per_token(config))
+    rest = float(prices.rest_per_token(config, networks))
     figure, axes = _axes("length (tokens)", "forward FLOPs per token, layers only")
     axes.plot(lengths, [rest] * len(lengths), label="rest", color="black")
     for causal, label in ((False, "quadratic, all pairs"), (True, "quadratic, pairs skipped")):
-        growing = [prices.layers_flops(config, n, causal) / n - rest for n in lengths]
+        growing = [prices.layers_flops(config, n, causal, networks) / n - rest for n in lengths]
         shown = [(n, y) for n, y in zip(lengths, growing) if y > 0]
         axes.plot([n for n, _ in shown], [y for _, y in shown], label=label)
     for meets in (found.meets, found.meets_skipping):

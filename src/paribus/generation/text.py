@@ -62,14 +62,18 @@ def write(
     stop: Sequence[str] = (),
     end: Sequence[int] = (),
     chunk: int = 512,
+    begin: Sequence[int] = (),
 ) -> Iterator[Piece]:
-    """Go on from each prompt; pieces of all rows come as they are known, each row's last one says why it ended."""
+    """Go on from each prompt; pieces of all rows come as they are known, each row's last one says why it ended.
+
+    end: tokens after which a text is over, not told. begin: tokens that the model reads before every prompt.
+    """
     for prompt in prompts:
         if not prompt:
             raise InputError("the prompt is empty: give at least one character")
     if "" in stop:
         raise InputError("a stop string is empty: it would stop everything; leave it out")
-    ids = [torch.from_numpy(tokenizer.encode(prompt.encode()).astype("int64")) for prompt in prompts]
+    ids = [torch.tensor([*begin, *tokenizer.encode(prompt.encode()).tolist()]) for prompt in prompts]
     stream = Stream(model, ids, max_new_tokens, sampler, seed, end, chunk)
     return _pieces(stream, tokenizer, [Tail(stop) for _ in prompts], frozenset(end))
 
@@ -102,10 +106,13 @@ def complete(
     seed: int = 0,
     stop: Sequence[str] = (),
     end: Sequence[int] = (),
+    chunk: int = 512,
+    begin: Sequence[int] = (),
 ) -> list[Completion]:
     """The whole texts, one for each prompt."""
     texts, why = [""] * len(prompts), [""] * len(prompts)
-    for row, text, finished in write(model, tokenizer, prompts, max_new_tokens, sampler, seed, stop, end):
+    pieces = write(model, tokenizer, prompts, max_new_tokens, sampler, seed, stop, end, chunk, begin)
+    for row, text, finished in pieces:
         texts[row] += text
         why[row] = finished
     return [Completion(text, reason) for text, reason in zip(texts, why, strict=True)]

@@ -34,9 +34,23 @@ class ByteLevelBPE:
             raise InputError(f"tokenizer.json is damaged ({error}): download it again") from error
         _check(told)
         self.described = described
-        self.engine: Any = library.Tokenizer.from_str(described)
+        try:
+            self.engine: Any = library.Tokenizer.from_str(described)
+        except Exception as error:  # the library has no narrower class
+            raise InputError(f"tokenizer.json cannot be read ({error}): download it again") from error
+        # Some files ask for texts of one length; here no text is cut.
+        self.engine.no_truncation()
+        self.engine.no_padding()
         self.special = {token["id"] for token in told.get("added_tokens", [])}
-        self.vocab_size: int = self.engine.get_vocab_size(with_added_tokens=True)
+        # Ids may have gaps, so that there can be more of them than tokens.
+        self.vocab_size: int = 1 + max(self.engine.get_vocab(with_added_tokens=True).values())
+
+    @cached_property
+    def begin(self) -> tuple[int, ...]:
+        """Ids that tokenizer.json sets before every text, such as one that says that a text begins."""
+        bare, whole = (self.engine.encode("a", add_special_tokens=given).ids for given in (False, True))
+        at = next((i for i in range(len(whole)) if whole[i : i + len(bare)] == bare), 0)
+        return tuple(whole[:at])
 
     @cached_property
     def _bytes_of(self) -> list[bytes]:
@@ -101,15 +115,19 @@ def _runs(data: bytes) -> Iterator[tuple[str, bytes]]:
         begin = end
 
 
-def _check(told: dict[str, Any]) -> None:
-    kind = told.get("model", {}).get("type")
-    decoder = (told.get("decoder") or {}).get("type")
+EMPTY = {"type": "Sequence", "normalizers": []}  # changes nothing
+
+
+def _check(told: Any) -> None:
+    if not isinstance(told, dict):
+        raise InputError("tokenizer.json holds no JSON object: download it again")
+    kind, decoder = ((told.get(name) or {}).get("type") for name in ("model", "decoder"))
     if kind != "BPE" or decoder != "ByteLevel":
         raise InputError(
             f"the checkpoint's tokenizer is {kind} with the decoder {decoder}: only byte-level BPE can be read here; "
             "encode the text with transformers and give the model its ids"
         )
-    if told.get("normalizer") is not None:
+    if (told.get("normalizer") or EMPTY) != EMPTY:
         raise InputError(
             f"the checkpoint's tokenizer normalises text ({told['normalizer'].get('type')}), which loses bytes: encode "
             "the text with transformers and give the model its ids"

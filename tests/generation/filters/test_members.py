@@ -13,6 +13,7 @@ from paribus.generation.filters.repetition_penalty import RepetitionPenalty
 from paribus.generation.filters.temperature import Temperature
 from paribus.generation.filters.top_k import TopK
 from paribus.generation.filters.top_p import TopP
+from paribus.generation.filters.within import Within
 
 NOTHING = torch.zeros(1, 0, dtype=torch.int64)
 
@@ -38,6 +39,10 @@ def test_top_p():
 def test_min_p():
     assert kept(MinP(p=0.5), [0.1, 0.4, 0.21, 0.29]) == [1, 2, 3]
     assert kept(MinP(p=1.0), [0.1, 0.4, 0.1, 0.4]) == [1, 3]
+
+
+def test_within():
+    assert kept(Within(n=2), [0.1, 0.4, 0.1, 0.4]) == [0, 1]
 
 
 def test_temperature_scales():

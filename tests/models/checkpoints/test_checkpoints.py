@@ -175,14 +175,14 @@ def test_folders_that_hold_no_readable_weights(tiny, tmp_path):
     (tiny / "config.json").write_text("[]")
     with pytest.raises(InputError, match="holds no JSON object"):
         load_checkpoint(str(tiny))
-    with pytest.raises(InputError, match=r"no model 'smollm3' here.*did you mean smollm2"):
+    with pytest.raises(InputError, match=r"no file or folder 'smollm3'.*did you mean smollm2"):
         load_checkpoint("smollm3")
     with pytest.raises(InputError, match="is no checkpoint: expected a"):
         load_checkpoint(str(tmp_path))
     assert not is_checkpoint(str(tmp_path))
 
 
-def write_gguf(path, weights, config, architecture="llama", extra=None):
+def write_gguf(path, weights, config, architecture="llama", extra=None, facts=None, left_out=()):
     """The tiny model as llama.cpp would store it: interleaved pairs, its own names."""
     gguf = pytest.importorskip("gguf")
     writer = gguf.GGUFWriter(str(path), architecture)
@@ -195,7 +195,10 @@ def write_gguf(path, weights, config, architecture="llama", extra=None):
     writer.add_rope_dimension_count(config["head_dim"])
     writer.add_layer_norm_rms_eps(config["rms_norm_eps"])
     writer.add_rope_freq_base(config["rope_parameters"]["rope_theta"])
-    writer.add_token_list([f"t{i}" for i in range(config["vocab_size"])])
+    if "tokens" not in left_out:
+        writer.add_token_list([f"t{i}" for i in range(config["vocab_size"])])
+    for name, number in (facts or {}).items():
+        writer.add_uint32(name, number)
     from paribus.models.checkpoints.gguf_file import INSIDE, OUTSIDE
 
     theirs = {hf: name for name, hf in OUTSIDE.items()}
@@ -235,9 +238,50 @@ def test_gguf_files_that_are_refused(tmp_path):
     write_gguf(tmp_path / "freqs.gguf", weights, config, extra=["rope_freqs.weight"])
     with pytest.raises(InputError, match="rewritten frequencies"):
         open_checkpoint(str(tmp_path / "freqs.gguf"))
-    (tmp_path / "cut.gguf").write_bytes((tmp_path / "more.gguf").read_bytes()[:100])
-    with pytest.raises(InputError, match="cannot be read as GGUF"):
-        open_checkpoint(str(tmp_path / "cut.gguf"))
+    for kept in (100, -1000):
+        (tmp_path / "cut.gguf").write_bytes((tmp_path / "more.gguf").read_bytes()[:kept])
+        with pytest.raises(InputError, match="cannot be read as GGUF"):
+            open_checkpoint(str(tmp_path / "cut.gguf"))
+    write_gguf(tmp_path / "words.gguf", weights, config, left_out=["tokens"])
+    with pytest.raises(InputError, match=r"does not say tokenizer\.ggml\.tokens"):
+        open_checkpoint(str(tmp_path / "words.gguf"))
+    write_gguf(tmp_path / "part.gguf", weights, config, facts={"llama.attention.key_length": 12})
+    with pytest.raises(InputError, match="rotates 10 of the 12 numbers of each head"):
+        open_checkpoint(str(tmp_path / "part.gguf"))
+    short = weights | {"model.layers.0.self_attn.q_proj.weight": torch.zeros(48, 24)}
+    write_gguf(tmp_path / "short.gguf", short, config)
+    with pytest.raises(InputError, match=r"q_proj\.weight has shape \(48, 24\), the config asks for \(40, 24\)"):
+        load_checkpoint(str(tmp_path / "short.gguf"))
+
+
+def test_a_quantisation_that_is_not_known(tmp_path, monkeypatch):
+    gguf = pytest.importorskip("gguf")
+    config = json.loads((TINY / "config.json").read_text())
+    write_gguf(tmp_path / "m.gguf", load_file(TINY / "model.safetensors"), config)
+
+    def unknown(data, kind):
+        raise NotImplementedError("not yet")
+
+    monkeypatch.setattr(gguf.quants, "dequantize", unknown)
+    with pytest.raises(
+        InputError, match=r"embed_tokens\.weight is stored as F32, which cannot be read here.*Hugging Face"
+    ):
+        load_checkpoint(str(tmp_path / "m.gguf"))
+
+
+def test_tokens_around_a_text(tiny, tmp_path):
+    pytest.importorskip("gguf")
+    config, weights = json.loads((TINY / "config.json").read_text()), load_file(TINY / "model.safetensors")
+    for asked, expected in ((1, (5,)), (0, ())):
+        facts = {"tokenizer.ggml.bos_token_id": 5, "tokenizer.ggml.eos_token_id": 7}
+        write_gguf(tmp_path / "m.gguf", weights, config, facts=facts | {"tokenizer.ggml.add_bos_token": asked})
+        found = open_checkpoint(str(tmp_path / "m.gguf"))
+        assert (found.begin_tokens, found.end_tokens) == (expected, (7,))
+    assert open_checkpoint(str(tiny)).begin_tokens is None
+    (tiny / "generation_config.json").write_text('{"eos_token_id": [3, 4], "bos_token_id": 6}')
+    (tiny / "tokenizer_config.json").write_text('{"add_bos_token": true}')
+    found = open_checkpoint(str(tiny))
+    assert (found.begin_tokens, found.end_tokens) == ((6,), (3, 4))
 
 
 def test_transformers_loads_what_is_saved(tmp_path):

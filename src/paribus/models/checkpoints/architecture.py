@@ -21,8 +21,21 @@ INSIDE = {
 }
 
 
+DECODER_WORDS = {
+    "d_model": "hidden_size",
+    "d_ff": "intermediate_size",
+    "n_layers": "num_hidden_layers",
+    "n_heads": "num_attention_heads",
+    "n_kv_heads": "num_key_value_heads",
+    "tie_embeddings": "tie_word_embeddings",
+    "eps": "rms_norm_eps",
+}
+
+
 class Architecture(Protocol):
     """A module with these functions; `told` is the content of config.json."""
+
+    WORDS: dict[str, str]  # our name -> that of config.json, for errors
 
     def config_of(self, told: Mapping[str, Any]) -> DecoderLM.Config:
         """Raises InputError for what a decoder here cannot do."""
@@ -37,14 +50,23 @@ class Architecture(Protocol):
 def check(told: Mapping[str, Any], needed: Sequence[str] = ()) -> None:
     """What every reader needs and none here has."""
     for name in ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "vocab_size", *needed):
-        if name not in told:
-            raise InputError(f"config.json lacks {name!r}: it is incomplete; download it again")
+        whole(told, name)
     if told.get("attention_bias") or told.get("mlp_bias"):
         raise InputError("config.json asks for biases in its projections: this decoder has none")
     if told.get("hidden_act", "silu") != "silu":
         raise InputError(f"config.json has hidden_act {told['hidden_act']!r}: only 'silu' can be read")
     if told.get("sliding_window"):
         raise InputError("config.json asks for a sliding window, which is not read here")
+
+
+def whole(told: Mapping[str, Any], name: str, least: int = 1) -> int:
+    """A number of config.json that must be there."""
+    if name not in told:
+        raise InputError(f"config.json lacks {name!r}: it is incomplete; download it again")
+    value = told[name]
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise InputError(f"config.json has {name} = {value!r}: expected a whole number, {least} or more; correct it")
+    return value
 
 
 def decoder_of(told: Mapping[str, Any], mixer: Any) -> DecoderLM.Config:

@@ -12,7 +12,8 @@ from torch import Tensor
 class Checkpoint:
     """config: as in Hugging Face's config.json. tensors: by Hugging Face's names, read when asked for.
 
-    tokenizer: the content of tokenizer.json, or None. end_tokens: after which a text is over.
+    tokenizer: the content of tokenizer.json, or None. end_tokens: after which a text is over. begin_tokens: before
+    every text; None: those that tokenizer.json sets there.
     """
 
     path: Path
@@ -20,3 +21,4 @@ class Checkpoint:
     tensors: Mapping[str, Tensor]
     tokenizer: str | None = None
     end_tokens: tuple[int, ...] = ()
+    begin_tokens: tuple[int, ...] | None = None

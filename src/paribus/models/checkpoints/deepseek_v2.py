@@ -15,7 +15,15 @@ from paribus.attention.masks.causal import Causal
 from paribus.attention.scales.inverse_sqrt import InverseSqrt
 from paribus.core.errors import InputError
 from paribus.layers.norms.rms_norm import RMSNorm
-from paribus.models.checkpoints.architecture import check, decoder_described, decoder_of, decoder_tensors, refuse_others
+from paribus.models.checkpoints.architecture import (
+    DECODER_WORDS,
+    check,
+    decoder_described,
+    decoder_of,
+    decoder_tensors,
+    refuse_others,
+    whole,
+)
 from paribus.models.checkpoints.packed import Packed, same, turned
 from paribus.models.checkpoints.rope import described as rope_described
 from paribus.models.checkpoints.rope import rotary_of
@@ -26,15 +34,22 @@ from paribus.positions.pairing.interleaved import Interleaved
 from paribus.positions.rotary import Rotary
 
 LATENT_EPS = 1e-6  # of the latents' norms, whatever config.json says of the others
+WORDS = DECODER_WORDS | {
+    "latent": "kv_lora_rank",
+    "query_latent": "q_lora_rank",
+    "rope_dim": "qk_rope_head_dim",
+    "head_dim": "qk_nope_head_dim",
+    "value_dim": "v_head_dim",
+}
 
 
 def config_of(told: Mapping[str, Any]) -> DecoderLM.Config:
     check(told, ("kv_lora_rank", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim"))
-    dense = told.get("first_k_dense_replace", 0)
+    dense = whole(told, "first_k_dense_replace", 0) if "first_k_dense_replace" in told else 0
     if told.get("n_routed_experts") and dense < told["num_hidden_layers"]:
         raise InputError(
             f"config.json has {told['n_routed_experts']} experts in its layers from {dense} on: mixtures of experts "
-            "cannot be read here"
+            "cannot be read here; `paribus cost` can price them"
         )
     rotary = rotary_of(told)
     mixer = Latent.Config(

@@ -53,9 +53,11 @@ def read_gguf(path: Path) -> Checkpoint:
     if any(tensor.name == "rope_freqs.weight" for tensor in reader.tensors):
         raise InputError(f"{path} has rope_freqs, rewritten frequencies: use the checkpoint's Hugging Face folder")
     config["tie_word_embeddings"] = "lm_head.weight" not in stored
-    tensors = _Tensors(stored, config, library.quants.dequantize)
-    ends = tuple({int(facts[name]) for name in ("tokenizer.ggml.eos_token_id",) if name in facts})
-    return Checkpoint(path, config, tensors, _tokenizer(facts), ends)
+    tensors = _Tensors(path, stored, config, library.quants.dequantize)
+    end, begin = (facts.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "bos"))
+    begins = begin if facts.get("tokenizer.ggml.add_bos_token") else None
+    ids = [() if one is None else (int(one),) for one in (end, begins)]
+    return Checkpoint(path, config, tensors, _tokenizer(facts), *ids)
 
 
 def _renamed(name: str, path: Path) -> str:
@@ -70,15 +72,22 @@ def _renamed(name: str, path: Path) -> str:
 class _Tensors(Mapping[str, Tensor]):
     """Dequantised one at a time, so that no second copy of the whole model is held."""
 
-    def __init__(self, stored: dict[str, Any], config: dict[str, Any], dequantize: Any) -> None:
-        self.stored, self.config, self.dequantize = stored, config, dequantize
+    def __init__(self, path: Path, stored: dict[str, Any], config: dict[str, Any], dequantize: Any) -> None:
+        self.path, self.stored, self.config, self.dequantize = path, stored, config, dequantize
 
     def __getitem__(self, name: str) -> Tensor:
         one = self.stored[name]
-        tensor = torch.from_numpy(self.dequantize(one.data, one.tensor_type).copy()).float()
+        try:
+            tensor = torch.from_numpy(self.dequantize(one.data, one.tensor_type).copy()).float()
+        except (NotImplementedError, ValueError) as error:
+            raise InputError(
+                f"{self.path}: {name} is stored as {one.tensor_type.name}, which cannot be read here ({error}): take a "
+                "GGUF file of another quantisation, or the checkpoint's Hugging Face folder"
+            ) from error
         heads = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
         for part, count in heads.items():
-            if f".{part}." in name:
+            # Rows that do not fit the heads are left as they are, for the reader to refuse their shape.
+            if f".{part}." in name and len(tensor) == self.config[count] * self.config["head_dim"]:
                 tensor = convert(tensor, self.config[count], before=Interleaved(), after=HalfSplit())
         return tensor
 
@@ -90,28 +99,34 @@ class _Tensors(Mapping[str, Tensor]):
 
 
 def _config(facts: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    def fact(name: str) -> Any:
-        if f"llama.{name}" not in facts:
-            raise InputError(f"{path} does not say llama.{name}: it was written by another program; convert it anew")
-        return facts[f"llama.{name}"]
+    def fact(name: str, kind: type = int) -> Any:
+        if name not in facts:
+            raise InputError(f"{path} does not say {name}: it was written by another program; convert it anew")
+        if not isinstance(facts[name], kind):
+            raise InputError(f"{path} says {name} = {facts[name]!r:.60}: expected {kind.__name__}; convert it anew")
+        return facts[name]
 
     if facts.get("llama.rope.scaling.type", "none") != "none":
         raise InputError(f"{path} rewrites its frequencies: use the checkpoint's Hugging Face folder")
-    heads = fact("attention.head_count")
+    heads, width = fact("llama.attention.head_count"), fact("llama.embedding_length")
+    turned = facts.get("llama.rope.dimension_count")
+    head_dim = facts.get("llama.attention.key_length", turned or width // max(1, heads))
+    if turned not in (None, head_dim):
+        raise InputError(f"{path} rotates {turned} of the {head_dim} numbers of each head: it cannot be read here")
     return {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
-        "vocab_size": len(facts["tokenizer.ggml.tokens"]),
-        "hidden_size": fact("embedding_length"),
-        "intermediate_size": fact("feed_forward_length"),
-        "num_hidden_layers": fact("block_count"),
+        "vocab_size": len(fact("tokenizer.ggml.tokens", list)),
+        "hidden_size": width,
+        "intermediate_size": fact("llama.feed_forward_length"),
+        "num_hidden_layers": fact("llama.block_count"),
         "num_attention_heads": heads,
         "num_key_value_heads": facts.get("llama.attention.head_count_kv", heads),
-        "head_dim": facts.get("llama.rope.dimension_count", fact("embedding_length") // heads),
-        "max_position_embeddings": fact("context_length"),
+        "head_dim": head_dim,
+        "max_position_embeddings": fact("llama.context_length"),
         # Stored as float32; the decimal that was meant has fewer digits.
-        "rms_norm_eps": float(f"{fact('attention.layer_norm_rms_epsilon'):.6g}"),
-        "rope_parameters": {"rope_type": "default", "rope_theta": float(fact("rope.freq_base"))},
+        "rms_norm_eps": float(f"{fact('llama.attention.layer_norm_rms_epsilon', float):.6g}"),
+        "rope_parameters": {"rope_type": "default", "rope_theta": fact("llama.rope.freq_base", float)},
         "hidden_act": "silu",
         "attention_bias": False,
         "mlp_bias": False,
@@ -132,9 +147,11 @@ CUTS: dict[str, dict[str, Any]] = {
 def _tokenizer(facts: Mapping[str, Any]) -> str | None:
     """The content of a tokenizer.json, or None for a kind that is not known here."""
     cut = CUTS.get(facts.get("tokenizer.ggml.pre", ""))
-    if facts.get("tokenizer.ggml.model") != "gpt2" or cut is None:
+    merges = facts.get("tokenizer.ggml.merges")
+    if facts.get("tokenizer.ggml.model") != "gpt2" or cut is None or merges is None:
         return None
-    tokens, kinds = facts["tokenizer.ggml.tokens"], facts["tokenizer.ggml.token_type"]
+    tokens = facts["tokenizer.ggml.tokens"]
+    kinds = facts.get("tokenizer.ggml.token_type", ())
     special = [
         {"id": number, "content": tokens[number], "special": True, "normalized": False}
         | dict.fromkeys(("single_word", "lstrip", "rstrip"), False)
@@ -158,7 +175,7 @@ def _tokenizer(facts: Mapping[str, Any]) -> str | None:
             "byte_fallback": False,
             "ignore_merges": False,
             "vocab": {token: number for number, token in enumerate(tokens)},
-            "merges": [merge.split(" ") for merge in facts["tokenizer.ggml.merges"]],
+            "merges": [merge.split(" ") for merge in merges],
         },
     }
     return json.dumps(described, ensure_ascii=False)

@@ -22,22 +22,36 @@ def read_folder(path: Path) -> Checkpoint:
     """Raises InputError for a folder without weights in safetensors, or with a damaged file."""
     config = _json(path / CONFIG)
     where = _where(path)
-    tokenizer = path / TOKENIZER
-    ends = _json(path / "generation_config.json") if (path / "generation_config.json").is_file() else config
-    end = ends.get("eos_token_id", config.get("eos_token_id"))
+    told = {**config, **_json(path / "generation_config.json", needed=False)}
+    # What transformers does with the tokenizers that ask for it by this word.
+    begins = _json(path / "tokenizer_config.json", needed=False).get("add_bos_token")
     return Checkpoint(
         path,
         config,
         _Tensors(where),
-        tokenizer.read_text(encoding="utf-8") if tokenizer.is_file() else None,
-        tuple(end) if isinstance(end, list) else () if end is None else (end,),
+        _text(path / TOKENIZER) if (path / TOKENIZER).is_file() else None,
+        _ids(told, "eos_token_id", path),
+        None if begins is None else _ids(told, "bos_token_id", path) if begins else (),
     )
+
+
+def _ids(told: dict[str, Any], name: str, path: Path) -> tuple[int, ...]:
+    """One token, several, or none."""
+    given = told.get(name)
+    ids = given if isinstance(given, list) else [] if given is None else [given]
+    if not all(isinstance(one, int) for one in ids):
+        raise InputError(
+            f"{path} has {name} = {given!r}: expected a token's number, a list of them, or null; correct it"
+        )
+    return tuple(ids)
 
 
 def _where(path: Path) -> dict[str, Path]:
     """Name of each tensor -> the file that holds it."""
     if (path / INDEX).is_file():
-        named: dict[str, str] = _json(path / INDEX)["weight_map"]
+        named = _json(path / INDEX).get("weight_map")
+        if not isinstance(named, dict) or not all(isinstance(file, str) for file in named.values()):
+            raise InputError(f"{path / INDEX} has no weight_map from names to files: download it again")
         missing = sorted({file for file in named.values() if not (path / file).is_file()})
         if missing:
             raise InputError(f"{path} lacks {', '.join(missing)}, which {INDEX} names: download it again")
@@ -71,11 +85,21 @@ class _Tensors(Mapping[str, Tensor]):
         return len(self.where)
 
 
-def _json(path: Path) -> dict[str, Any]:
+def _text(path: Path) -> str:
     try:
-        told = json.loads(path.read_text(encoding="utf-8"))
+        return path.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read ({error}): download it again") from error
+
+
+def _json(path: Path, needed: bool = True) -> dict[str, Any]:
+    """The object that a file holds; an empty one for a file that is not there and need not be."""
+    if not needed and not path.is_file():
+        return {}
+    try:
+        told = json.loads(_text(path))
+    except ValueError as error:
+        raise InputError(f"{path} is no JSON ({error}): download it again") from error
     if not isinstance(told, dict):
         raise InputError(f"{path} holds no JSON object: download it again")
     return told

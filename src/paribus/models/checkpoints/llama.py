@@ -7,7 +7,14 @@ from paribus.attention.grouped_query import GroupedQuery
 from paribus.attention.masks.causal import Causal
 from paribus.attention.scales.inverse_sqrt import InverseSqrt
 from paribus.core.errors import InputError
-from paribus.models.checkpoints.architecture import check, decoder_described, decoder_of, decoder_tensors, refuse_others
+from paribus.models.checkpoints.architecture import (
+    DECODER_WORDS,
+    check,
+    decoder_described,
+    decoder_of,
+    decoder_tensors,
+    refuse_others,
+)
 from paribus.models.checkpoints.packed import Packed, same, turned
 from paribus.models.checkpoints.rope import described as rope_described
 from paribus.models.checkpoints.rope import rotary_of
@@ -15,6 +22,8 @@ from paribus.models.decoder import DecoderLM
 from paribus.normalizers.softmax import Softmax
 from paribus.positions.pairing.half_split import HalfSplit
 from paribus.positions.rotary import Rotary
+
+WORDS = DECODER_WORDS
 
 
 def config_of(told: Mapping[str, Any]) -> DecoderLM.Config:

@@ -1,6 +1,7 @@
 """From a word or a path to a model that is ready to read, and back into a folder that transformers loads."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from paribus.attention.latent import Latent
-from paribus.core.errors import InputError, nearest
+from paribus.core.errors import ConfigError, InputError, nearest
 from paribus.models.checkpoints import deepseek_v2, get, llama
 from paribus.models.checkpoints.architecture import Architecture
 from paribus.models.checkpoints.checkpoint import Checkpoint
@@ -20,6 +21,7 @@ from paribus.models.decoder import DecoderLM
 from paribus.models.weights import save_whole, weights
 
 KINDS: dict[str, Architecture] = {"llama": llama, "mistral": llama, "deepseek_v2": deepseek_v2}
+FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
 UNUSED = "rotary_emb.inv_freq"  # a buffer that old versions stored
 
 
@@ -43,20 +45,52 @@ def open_checkpoint(word: str) -> Checkpoint:
         return read_folder(path)
     if path.exists():
         raise InputError(f"{path} is no checkpoint: expected a .gguf file or a folder with {CONFIG} and {ONE}")
-    raise InputError(f"no model {word!r} here: give a path, or a known name; {nearest(word, get.KNOWN)}")
+    raise no_model(word)
 
 
-def load_checkpoint(word: str, dtype: torch.dtype = torch.float32) -> Loaded:
-    """Our decoder with the checkpoint's weights. Raises InputError for a model of another architecture."""
-    checkpoint = open_checkpoint(word)
-    kind = str(checkpoint.config.get("model_type"))
-    if kind not in KINDS:
-        raise InputError(f"{checkpoint.path} is a {kind!r} model; known: {', '.join(KINDS)}")
-    config = KINDS[kind].config_of(checkpoint.config)
+def no_model(word: str) -> InputError:
+    return InputError(
+        f"there is no file or folder {word!r}, and no known model of that name: give a path, or a known name; "
+        f"{nearest(word, get.KNOWN)}"
+    )
+
+
+def config_of(
+    told: Mapping[str, Any], path: Path, kinds: Mapping[str, Architecture] = KINDS, can: str = "can be read"
+) -> DecoderLM.Config:
+    """The decoder that a config.json asks for; InputError says which file is meant, and what its own words are."""
+    kind = str(told.get("model_type"))
+    if kind not in kinds:
+        raise InputError(f"{path} is a {kind!r} model: {', '.join(kinds)} {can} here")
+    try:
+        return kinds[kind].config_of(told)
+    except ConfigError as error:
+        meant = [
+            f"{ours} is {theirs}" for ours, theirs in kinds[kind].WORDS.items() if re.search(rf"\b{ours}\b", str(error))
+        ]
+        words = f" (in config.json {', '.join(meant)})" if meant else ""
+        raise InputError(f"{path}: {error}{words}") from error
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def load_checkpoint(word: str | Checkpoint, dtype: torch.dtype = torch.float32) -> Loaded:
+    """Our decoder with the checkpoint's weights. Raises InputError for a model of another architecture.
+
+    word: a path, a known name, or what `open_checkpoint` has made of one.
+    """
+    checkpoint = open_checkpoint(word) if isinstance(word, str) else word
+    if (quantised := checkpoint.config.get("quantization_config")) is not None:
+        method = quantised.get("quant_method") if isinstance(quantised, dict) else quantised
+        raise InputError(
+            f"{checkpoint.path} has quantised weights ({method}), which are not read here: take the checkpoint in "
+            "float32, float16 or bfloat16, or a GGUF file"
+        )
+    config = config_of(checkpoint.config, checkpoint.path)
     with torch.device("meta"):
-        model = config.build()
-    model = model.to_empty(device="cpu").to(dtype)
-    _fill(model, KINDS[kind].tensors(config), checkpoint.tensors, checkpoint.path)
+        model = config.build().to(dtype)
+    model = model.to_empty(device="cpu")
+    _fill(model, KINDS[checkpoint.config["model_type"]].tensors(config), checkpoint.tensors, checkpoint.path)
     return Loaded(model.eval(), checkpoint)
 
 
@@ -69,17 +103,29 @@ def _fill(model: DecoderLM, packed: Sequence[Packed], tensors: Mapping[str, Tens
         if found:
             more = f" and {len(found) - 3} more" if len(found) > 3 else ""
             raise InputError(
-                f"{path}: this decoder {what} {', '.join(found[:3])}{more}: the checkpoint is of another architecture "
-                "than its config says"
+                f"{path}: this decoder {what} {', '.join(found[:3])}{more}: the weights are of another model than "
+                "config.json says; download both again, or correct config.json"
             )
     targets = weights(model)
     for one in packed:
         wanted = tuple(one.pack(*(torch.empty_like(targets[ours], device="meta") for ours in one.ours)).shape)
         stored = tensors[one.theirs]
+        if stored.dtype not in FLOATS:
+            raise InputError(
+                f"{path}: {one.theirs} is stored as {_name(stored.dtype)}, expected {', '.join(map(_name, FLOATS))}: "
+                "quantised weights are not read here; take the checkpoint in one of these types"
+            )
         if tuple(stored.shape) != wanted:
-            raise InputError(f"{path}: {one.theirs} has shape {tuple(stored.shape)}, the config asks for {wanted}")
+            raise InputError(
+                f"{path}: {one.theirs} has shape {tuple(stored.shape)}, the config asks for {wanted}: the weights are "
+                "of another model than config.json says; download both again, or correct config.json"
+            )
         for ours, part in zip(one.ours, one.unpack(stored), strict=True):
             targets[ours].copy_(part)
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 def save_checkpoint(
@@ -99,7 +145,7 @@ def save_checkpoint(
     described = kind.described(model.config, max_length, train_length or max_length)
     own = weights(model)
     tensors = {one.theirs: one.pack(*(own[ours] for ours in one.ours)) for one in kind.tensors(model.config)}
-    described["dtype"] = str(next(model.parameters()).dtype).removeprefix("torch.")
+    described["dtype"] = _name(next(model.parameters()).dtype)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).unlink(missing_ok=True)
     save_whole(tensors, folder / ONE, metadata={"format": "pt"})

@@ -17,15 +17,25 @@ from paribus.positions.scaling.unscaled import Unscaled
 from paribus.positions.scaling.yarn import YaRN
 
 KNOWN = "default, linear, yarn, llama3, longrope"
+NUMBERS = (
+    *("rope_theta", "factor", "original_max_position_embeddings", "low_freq_factor", "high_freq_factor"),
+    *("attention_factor", "beta_fast", "beta_slow", "partial_rotary_factor"),
+)
 
 
 def rotary_of(config: Mapping[str, Any]) -> Rotary:
     """From `rope_parameters` (transformers 5), or `rope_theta` and `rope_scaling` (4)."""
+    for name in ("rope_parameters", "rope_scaling"):
+        if not isinstance(config.get(name), Mapping | None):
+            raise InputError(f"config.json has {name} = {config[name]!r}: expected an object or null; correct it")
     told = config.get("rope_parameters")
     if told is None:
         told = {**(config.get("rope_scaling") or {})}
         if "rope_theta" in config:
             told.setdefault("rope_theta", config["rope_theta"])
+    for name in NUMBERS:
+        if not isinstance(told.get(name), int | float | None):
+            raise InputError(f"config.json has {name} = {told[name]!r} for its rotation: expected a number; correct it")
     if told.get("rope_theta") is None:
         raise InputError(
             "the config gives no rope_theta, neither by itself nor in rope_parameters: look it up in the model's paper "

@@ -37,6 +37,36 @@ def test_published_cases_in_float32(m, true):
     assert sparse(scores, index).item() == pytest.approx(exact, rel=1e-6)
 
 
+def published(scores, index, clip=None):
+    """bert4keras: the sum over negatives as that over all less that over positives, log(1 - e^aux) clipped or not."""
+    zero = scores.new_zeros(1)
+    everything = torch.logsumexp(torch.cat([scores, zero]), 0)
+    share = torch.exp(torch.logsumexp(scores[index], 0) - everything)
+    left = 1 - share if clip is None else (1 - share).clamp(clip, 1)
+    return torch.logsumexp(torch.cat([-scores[index], zero]), 0) + everything + torch.log(left)
+
+
+def test_the_published_sparse_form_breaks():
+    def at(m):
+        scores, index = torch.full((1000,), -float(m)), torch.tensor([3, 500, 999])
+        return scores.index_fill(0, index, float(m)), index
+
+    assert published(*at(10), clip=1e-7).item() == pytest.approx(0.069, abs=1e-3)  # 0.0444 is right
+    assert published(*at(15)).item() == -math.inf
+    assert published(*at(15), clip=1e-7).item() == pytest.approx(-0.019, abs=1e-3)
+    assert published(*at(20), clip=1e-7).item() == pytest.approx(4.98, abs=0.01)  # 2.1e-6 is right
+    # Right in exact arithmetic: the formula is, its differences are not.
+    assert published(*(one.double() if one.is_floating_point() else one for one in at(10))).item() == pytest.approx(
+        0.0444, abs=1e-4
+    )
+    # Without subtraction, but with a zero appended to the logsumexp: percents off at m = 20.
+    scores, index = at(20)
+    negative = scores[torch.ones(1000, dtype=torch.bool).index_fill(0, index, False)]
+    appended = sum(torch.logsumexp(torch.cat([part, torch.zeros(1)]), 0) for part in (negative, -scores[index]))
+    exact = math.log1p(997 * math.exp(-20)) + math.log1p(3 * math.exp(-20))
+    assert 0.01 < abs(appended.item() / exact - 1) < 0.2
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 40), st.integers(0, 999), st.sampled_from([0.1, 3.0, 40.0]))
 def test_both_forms_agree_with_the_definition(n, seed, sigma):

@@ -18,6 +18,11 @@ def those(kept):
     return pytest.mark.parametrize("normalizer", [example.build() for example in chosen], ids=map(str, chosen))
 
 
+def normalizer_of(built):
+    """The part itself, also of one that builds a module."""
+    return built if isinstance(built, Normalizer) else built.config
+
+
 every = those(lambda example: True)
 on_the_simplex = those(lambda example: example.simplex)
 shift_invariant = those(lambda example: example.shift_invariant)
@@ -60,6 +65,20 @@ def test_weights_lie_on_the_simplex(normalizer, case):
     assert (weights >= 0).all()
     torch.testing.assert_close(weights.sum(dim=-1), mask.any(dim=-1).double())
     torch.testing.assert_close(normalizer(scores).sum(dim=-1), torch.ones(len(scores), dtype=torch.float64))
+
+
+@every
+@settings(max_examples=25, deadline=None)
+@given(masked_scores())
+def test_a_score_of_minus_infinity_hides_its_key(normalizer, case):
+    scores, mask = case
+    hidden = scores.masked_fill(~mask, -torch.inf).requires_grad_()
+    weights = normalizer(hidden)
+    torch.testing.assert_close(weights, normalizer(scores, mask), rtol=0, atol=0)
+    torch.testing.assert_close(weights, normalizer(hidden, torch.ones_like(mask)), rtol=0, atol=0)
+    (gradient,) = torch.autograd.grad((weights * scores).sum(), hidden)
+    assert gradient.isfinite().all()
+    assert (gradient[~mask] == 0).all()
 
 
 @every
@@ -129,6 +148,20 @@ def test_hidden_scores_have_no_say_and_get_no_gradient(normalizer, dtype):
 
 
 @every
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_scores_as_low_as_numbers_go_are_not_taken_for_hidden_ones(normalizer, dtype):
+    """As where a mask was added as the lowest number: the only visible key keeps all, what is hidden gets nothing."""
+    scores = torch.tensor([[torch.finfo(dtype).min, 5.0], [torch.finfo(dtype).min] * 2], dtype=dtype)
+    weights = normalizer(scores, torch.tensor([[True, False], [False, True]]))
+    assert weights[0, 1] == weights[1, 0] == 0
+    if normalizer_of(normalizer).simplex:
+        # A member that multiplies the scores may turn them into -inf, which hides them.
+        assert all(abs(kept - 1) < 1e-5 or kept == 0 for kept in weights.diagonal().tolist())
+    if type(normalizer).__name__ in ("Softmax", "SparseSoftmax", "Entmax15"):
+        assert weights.diagonal().tolist() == [1, 1]
+
+
+@every
 def test_a_mask_is_broadcast(normalizer):
     scores = torch.randn(2, 3, 5, 7)
     for shape in ((7,), (5, 7), (2, 1, 5, 7), (2, 1, 1, 7), (1, 3, 5, 7)):
@@ -165,7 +198,7 @@ def test_compiles_without_a_break(normalizer):
 
 @every
 def test_nan_is_passed_on_and_strict_use_refuses_it(normalizer):
-    scores = torch.tensor([[0.0, torch.nan, 1.0], [0.0, 2.0, 1.0]])
+    scores = torch.tensor([[0.0, torch.nan, 1.0], [0.0, 2.0, 1.0]]).repeat(1, 4)  # as many keys as any k asks for
     weights = normalizer(scores)
     assert weights[0].isnan().any()
     assert weights[1].isfinite().all()
@@ -173,5 +206,20 @@ def test_nan_is_passed_on_and_strict_use_refuses_it(normalizer):
         with pytest.raises(InputError, match="NaN"):
             normalizer.strict(scores)
         with pytest.raises(InputError, match="no visible score"):
-            normalizer.strict(scores[1:], torch.zeros(1, 3, dtype=torch.bool))
+            normalizer.strict(scores[1:], torch.zeros(1, 12, dtype=torch.bool))
         assert torch.equal(normalizer.strict(scores[1:]), normalizer(scores[1:]))
+
+
+def test_strict_use_refuses_rows_shorter_than_k():
+    scores, mask = torch.randn(2, 5), torch.tensor([[True] * 5, [True, True, False, False, False]])
+    choosers = [example for example in EXAMPLES if example.least_keys() > 1]
+    assert {type(example).__name__ for example in choosers} >= {"SparseSoftmax", "LaplaceTopK", "GradTopK"}
+    for example in choosers:
+        member = type(example)(k=3)
+        assert torch.equal(member.strict(scores), member(scores))
+        with pytest.raises(InputError, match=r"1 of 2 rows show fewer than the k = 3 keys of .*, the shortest 2"):
+            member.strict(scores, mask)
+        with pytest.raises(InputError, match="2 of 2 rows show fewer than the k = 6"):
+            type(example)(k=6).strict(scores)
+    with pytest.raises(InputError, match="have no keys"):
+        EXAMPLES[0].strict(torch.zeros(2, 0))

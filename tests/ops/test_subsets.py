@@ -81,6 +81,18 @@ def test_where_the_published_recursion_fails():
     assert wrong >= 40  # of 50, in float64
 
 
+@pytest.mark.parametrize(("sigma", "k", "least"), [(3.0, 10, 25), (10.0, 3, 10)])
+def test_and_in_float32_at_smaller_spreads(sigma, k, least):
+    wrong = 0
+    for seed in range(50):
+        x = numbers(100, seed=seed, sigma=sigma).float()
+        exact = by_prefix_and_suffix(x.double(), k)
+        wrong += not (by_published_recursion(x, k) - exact).abs().max() < 0.01
+        ours = subset_marginals(x[None].double(), torch.tensor([[k]]), k)[0]
+        assert (ours - exact).abs().max() < 1e-10
+    assert wrong >= least  # of 50
+
+
 def test_rows_of_their_own_k():
     x = torch.stack([numbers(7, seed=i) for i in range(4)])
     p = subset_marginals(x, torch.tensor([[0], [1], [3], [5]]), 5)

@@ -30,3 +30,18 @@ def check_index(target: Tensor, n: int, shape: torch.Size) -> None:
             f"target from {target.min().item()} to {target.max().item()}: expected 0 <= target < {n}, or {IGNORED} for "
             "rows to be ignored"
         )
+
+
+def check_weights(target: Tensor, n: int, shape: torch.Size) -> None:
+    """Raise InputError unless target (*shape, n) holds weights >= 0 that sum to 1 in every row, or only zeros."""
+    if target.shape != (*shape, n):
+        raise InputError(f"target weights {tuple(target.shape)}: expected {(*shape, n)}, a weight for each of {n}")
+    if target.numel() == 0:
+        return
+    total = target.sum(-1, dtype=torch.float32 if target.dtype.itemsize < 4 else None)
+    slack = 1e-3 if target.dtype.itemsize >= 4 else 0.02  # weights of 8 bits do not sum to 1
+    if not bool(((total == 0) | ((total - 1).abs() <= slack)).all()) or bool(target.min() < 0):
+        raise InputError(
+            f"target weights from {target.min().item():g}, with sums from {total.min().item():g} to "
+            f"{total.max().item():g}: expected weights >= 0 that sum to 1 in every row, or zeros in rows to be ignored"
+        )

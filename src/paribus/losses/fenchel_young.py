@@ -9,12 +9,22 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from paribus.core.config import part_name, require
 from paribus.core.errors import InputError
 from paribus.data.batch import IGNORED
 from paribus.losses.base import Loss, check_index
 from paribus.normalizers.base import Normalizer
 from paribus.normalizers.sparsemax import Sparsemax
 from paribus.ops.precision import widened
+
+
+def check_without_weights(normalizer: Normalizer) -> None:
+    """Raise ConfigError for the Config of a module: its weight would be learned by a loss that it defines."""
+    require(
+        normalizer.n_parameters() == 0,
+        f"{part_name(type(normalizer))} learns alpha, and the loss that belongs to alpha cannot choose it: use "
+        "AlphaEntmax with an alpha of your choice",
+    )
 
 
 class _WithGradient(torch.autograd.Function):
@@ -32,16 +42,23 @@ class _WithGradient(torch.autograd.Function):
 
 
 class FenchelYoung(Loss):
-    """target: an index for each row, or weights of the shape of scores that the normalizer could give."""
+    """target: an index for each row, or weights of the shape of scores that the normalizer could give.
+
+    Raises ConfigError for a normalizer that is the gradient of nothing (TaylorSoftmax) or has a weight of its own.
+    """
 
     source: ClassVar[str] = "Blondel, Martins and Niculae, Learning with Fenchel-Young Losses, arXiv:1901.02324"
     examples: ClassVar[tuple["FenchelYoung", ...]] = ()
     normalizer: Normalizer = Sparsemax()
 
+    def check(self) -> None:
+        check_without_weights(self.normalizer)
+
     def __call__(self, scores: Tensor, target: Tensor) -> Tensor:
         scores = widened(scores)
-        # Omega*(s + c) = Omega*(s) + c: with the maximum at 0 nothing is lost beside large scores.
-        scores = scores - scores.detach().amax(-1, keepdim=True)
+        if self.normalizer.shift_invariant:
+            # Omega*(s + c) = Omega*(s) + c: with the maximum at 0 nothing is lost beside large scores.
+            scores = scores - scores.detach().amax(-1, keepdim=True)
         p = self.normalizer(scores)
         if target.is_floating_point():
             return self._against(scores, p, target)
@@ -61,11 +78,14 @@ class FenchelYoung(Loss):
 
     def _against(self, scores: Tensor, p: Tensor, target: Tensor) -> Tensor:
         off = (target.sum(-1) - 1).abs().amax() if target.numel() else target.sum()
-        if target.shape != scores.shape or bool((target < 0).any()) or float(off) > 1e-3:
+        if target.shape != scores.shape or not bool((target >= 0).all()):
             raise InputError(
                 f"target weights {tuple(target.shape)}: expected the shape of scores {tuple(scores.shape)}, none "
-                "negative, and the sum 1 in every row"
+                "negative and none NaN"
             )
+        if self.normalizer.simplex and float(off) > 1e-3:
+            raise InputError(f"target weights sum to 1 up to {float(off):.3g} only: expected the sum 1 in every row")
+        target = target.to(scores.dtype)
         with torch.no_grad():
             fit = torch.linalg.vecdot(scores.where(target > 0, 0.0), target)
             value = (self.normalizer.conjugate(scores, p) + self.normalizer.negentropy(target) - fit).clamp_min(0)

@@ -1,10 +1,12 @@
 """Contract of the family: scores -> weights over the last axis, exactly 0 where the mask is False.
 
-A row whose keys are all masked gives all zeros (attention then returns the zero vector), with finite gradients. NaN
-scores give NaN weights, so that a run that diverged is seen as such; `strict` raises instead.
+A score of -inf hides its key as the mask does. A row whose keys are all hidden gives all zeros (attention then returns
+the zero vector), with finite gradients. NaN scores give NaN weights, so that a run that diverged is seen as such;
+`strict` raises instead.
 
-A member with a regulariser Omega maximises <p, s> - Omega(p) over its weights p; `negentropy` is that Omega, zero at
-one-hot weights, `conjugate` the maximum, and they make the Fenchel-Young loss of the member (losses/fenchel_young.py).
+A member whose weights are the gradient of a convex function of the scores has a regulariser Omega and maximises
+<p, s> - Omega(p); `negentropy` is that Omega, zero at one-hot weights, `conjugate` the maximum, whose gradient is p.
+They make the Fenchel-Young loss of the member (losses/fenchel_young.py).
 """
 
 from abc import ABC, abstractmethod
@@ -34,6 +36,10 @@ class Normalizer(Part, ABC):
         """Learned numbers; a member that has some is the `Config` of a module."""
         return 0
 
+    def least_keys(self) -> int:
+        """How many keys a row must show for the member to do what its fields say; with fewer it gives what it can."""
+        return 1
+
     def check_heads(self, n_heads: int) -> None:
         """Raise ConfigError when the normalizer cannot serve that many heads."""
 
@@ -46,11 +52,17 @@ class Normalizer(Part, ABC):
 
     def conjugate(self, scores: Tensor, weights: Tensor) -> Tensor:
         """Omega*(s) = max_p <p, s> - Omega(p), given the weights where it is reached; (...) for scores (..., n)."""
+        weights = weights.detach()  # at a maximum they may be held: the gradient in the scores is the weights
         reached = (weights * scores.where(weights > 0, 0.0)).sum(-1)
         return reached - self.negentropy(weights)
 
     def strict(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The weights, or an error for what has no answer: NaN or +inf among visible scores, or a row without any."""
+        """The weights, or an error for what has no answer.
+
+        InputError for NaN or +inf among visible scores, and for a row without any or with fewer than a member's k.
+        """
+        if scores.shape[-1] == 0:
+            raise InputError(f"scores {tuple(scores.shape)} have no keys: expected at least one in a row")
         seen = scores if mask is None else scores.masked_fill(~mask, -float("inf"))
         top = seen.detach().amax(-1)
         if bool((wrong := ~(top < float("inf"))).any()):
@@ -62,5 +74,12 @@ class Normalizer(Part, ABC):
             raise InputError(
                 f"{int(empty.sum())} of {empty.numel()} rows have no visible score to share the weight: show each row "
                 "at least one, or call the normalizer itself, which gives zeros"
+            )
+        shown, wanted = (seen.detach() > -float("inf")).sum(-1), self.least_keys()
+        if bool((few := shown < wanted).any()):
+            raise InputError(
+                f"{int(few.sum())} of {few.numel()} rows show fewer than the k = {wanted} keys of "
+                f"{part_name(type(self))}, the shortest {int(shown.min())}: expected k <= keys of every row; take a "
+                "smaller k, or call the normalizer itself, which then keeps them all"
             )
         return self(scores, mask)

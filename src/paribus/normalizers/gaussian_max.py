@@ -8,6 +8,8 @@ Gaussian: the trapezoid rule with step 1/8 errs by less than 1e-11 of p for rows
 u = t - x:
 
     ds_i = int e^L h_i [ g_i (u_i + h_i) - sum_j g_j h_j ] dt / scale
+
+p is the gradient of E max(s + scale * noise) = scale int t e^L sum_j h_j dt, from which its Fenchel-Young loss is made.
 """
 
 import math
@@ -18,6 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from paribus.core.config import require
+from paribus.core.errors import ConfigError
 from paribus.normalizers.base import Normalizer
 from paribus.ops.precision import widened
 
@@ -77,15 +80,35 @@ class GaussianMax(Normalizer):
 
     def __call__(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
         x = widened(scores) / self.scale
-        lowest = torch.finfo(x.dtype).min
-        top = (x.detach() if mask is None else x.detach().masked_fill(~mask, lowest)).amax(-1, keepdim=True)
-        x = x - top
+        hidden = x.detach() == -torch.inf if mask is None else ~mask | (x.detach() == -torch.inf)
+        x = x - self._top(x, hidden)
         # The winner loses to what is hidden as rarely as to what is far below.
-        x = x.masked_fill(x < FAR, FAR) if mask is None else x.masked_fill(~mask | (x < FAR), FAR)
+        x = x.masked_fill(hidden | (x < FAR), FAR)
         p = _Probit.apply(x.reshape(-1, x.shape[-1])).view(x.shape)  # type: ignore[no-untyped-call]
-        if mask is not None:
-            p = p.masked_fill(~mask, 0.0)
-        return p.to(scores.dtype)
+        return p.masked_fill(hidden, 0.0).to(scores.dtype)
+
+    def _top(self, x: Tensor, hidden: Tensor) -> Tensor:
+        return x.detach().masked_fill(hidden, torch.finfo(x.dtype).min).amax(-1, keepdim=True)
+
+    def conjugate(self, scores: Tensor, weights: Tensor) -> Tensor:
+        """E max_i (s_i + scale noise_i), the noise's own mean being 0: its gradient is p. Same grid as the weights."""
+        x = widened(scores) / self.scale
+        top = self._top(x, x.detach() == -torch.inf)
+        x = (x - top).clamp_min(FAR)
+        mean = torch.zeros_like(x[..., 0])
+        for t in _nodes(x):
+            log_cdf, h = _hazard(t - x[..., None])
+            mean = mean + STEP * (t * log_cdf.sum(-2).exp() * h.sum(-2)).sum(-1)
+        return (top[..., 0] + mean) * self.scale
+
+    def negentropy(self, weights: Tensor) -> Tensor:
+        """0 for one-hot weights; of others it is known by its conjugate alone."""
+        if bool(((weights > 1e-3) & (weights < 1 - 1e-3)).any()):
+            raise ConfigError(
+                "GaussianMax has no Omega(p) in closed form but at one-hot weights: give an index as target, or use "
+                "SurrogateLoss"
+            )
+        return torch.zeros_like(weights[..., 0])
 
     def sample(self, scores: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
         """One index for each row, (...), drawn with the probabilities that the member gives."""

@@ -21,5 +21,15 @@ class OffByOne(Normalizer):
         seen = scores if mask is None else scores.masked_fill(~mask, -torch.inf)
         return torch.softmax(F.pad(seen, (0, 1)), dim=-1)[..., :-1]
 
+    def negentropy(self, weights: Tensor) -> Tensor:
+        """sum p log p + (1 - sum p) log(1 - sum p): that of softmax with the key that has no value."""
+        rest = 1 - weights.sum(-1)
+        rest = rest.where(rest.abs() > 1e-3, rest.clamp_min(0))  # rounding; what sums to more has no finite Omega
+        return -torch.special.entr(weights).sum(-1) - torch.special.entr(rest)
+
+    def conjugate(self, scores: Tensor, weights: Tensor) -> Tensor:
+        """log(1 + sum_k exp(s_k))."""
+        return torch.logsumexp(F.pad(scores, (0, 1)), dim=-1)
+
 
 OffByOne.examples = (OffByOne(),)

@@ -3,10 +3,12 @@
 The shift by log n makes the weights sum to about 1 at the start, when scores are near 0, at any length.
 """
 
+import math
 from typing import ClassVar
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from paribus.normalizers.base import Normalizer
 from paribus.ops.masking import n_visible
@@ -23,6 +25,16 @@ class Sigmoid(Normalizer):
         x = widened(scores)
         weights = torch.sigmoid(x - n_visible(scores, mask).to(x.dtype).log())
         return (weights if mask is None else weights.masked_fill(~mask, 0.0)).to(scores.dtype)
+
+    def negentropy(self, weights: Tensor) -> Tensor:
+        """sum_j [p log p + (1 - p) log(1 - p)] + (sum p - 1) log n: n coins, one of which is expected."""
+        coins = torch.special.entr(weights) + torch.special.entr(1 - weights)  # minus infinity where p > 1
+        return (weights.sum(-1) - 1) * math.log(weights.shape[-1]) - coins.sum(-1)
+
+    def conjugate(self, scores: Tensor, weights: Tensor) -> Tensor:
+        """sum_j log(1 + exp(s_j) / n) + log n; less s_y it is binary cross entropy."""
+        log_n = n_visible(scores, None).to(scores.dtype).log()
+        return F.softplus(scores - log_n).sum(-1) + log_n[..., 0]
 
 
 Sigmoid.examples = (Sigmoid(),)

@@ -14,15 +14,16 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from paribus.core.config import Part, require
+from paribus.core.config import Part, part_name, require
 from paribus.core.errors import InputError
 from paribus.data.batch import IGNORED
-from paribus.losses.base import check_index
+from paribus.losses.base import check_index, check_weights
 from paribus.losses.reductions.base import Reduction
 from paribus.losses.reductions.token_mean import TokenMean
 from paribus.ops.precision import widened
 
-# logits (chunk, vocabulary), free to overwrite; target (chunk,) -> (losses (chunk,), d losses / d logits)
+# logits (chunk, vocabulary), free to overwrite; target (chunk,), or for a soft rule weights (chunk, vocabulary)
+# -> (losses (chunk,), d losses / d logits)
 Rule = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 NUMBERS_AT_ONCE = 1 << 25  # in the buffers of a chunk: 128 MiB of float32
@@ -40,9 +41,22 @@ class OutputLoss(Part, ABC):
     def rule(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Losses and their gradients for one chunk, none of it ignored."""
 
+    def soft_rule(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for target weights (chunk, vocabulary), float32 or wider; by default there is none."""
+        raise InputError(
+            f"{part_name(type(self))} takes the index of one token as target, not weights {tuple(target.shape)} of "
+            f"{target.dtype}: give int64 indices, or use CrossEntropy or EarthMover, which take weights"
+        )
+
     def __call__(self, hidden: Tensor, head: Tensor, target: Tensor) -> Tensor:
-        """The reduced loss; target int64 with IGNORED where nothing is asked, its last axis the sequence."""
-        return chunked(self, self.rule, hidden, head, target)
+        """The reduced loss; target int64 with IGNORED where nothing is asked, its last axis the sequence.
+
+        Or weights (..., vocabulary) of floating numbers, each row summing to 1, or all 0 where nothing is asked.
+        """
+        return chunked(self, self.rule_for(target), hidden, head, target)
+
+    def rule_for(self, target: Tensor) -> Rule:
+        return self.soft_rule if target.is_floating_point() else self.rule
 
     def over(self, head: Tensor) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
         """The loss for a training that starts from this head: itself, unless it keeps something of that start."""
@@ -53,8 +67,8 @@ class OutputLoss(Part, ABC):
         return 0
 
     def each(self, hidden: Tensor, head: Tensor, target: Tensor) -> Tensor:
-        """The loss of every token, of the shape of target, 0 where ignored; without gradient."""
-        return each(self, self.rule, hidden, head, target)
+        """The loss of every token (...), 0 where ignored; without gradient."""
+        return each(self, self.rule_for(target), hidden, head, target)
 
 
 def tokens_at_once(loss: OutputLoss, vocabulary: int) -> int:
@@ -66,6 +80,9 @@ def _kept(hidden: Tensor, head: Tensor, target: Tensor) -> Tensor:
         raise InputError(
             f"hidden {tuple(hidden.shape)} and head {tuple(head.shape)}: expected (..., d) and (vocabulary, d)"
         )
+    if target.is_floating_point():
+        check_weights(target, head.shape[0], hidden.shape[:-1])
+        return target.amax(-1) > 0
     check_index(target, head.shape[0], hidden.shape[:-1])
     return target != IGNORED
 
@@ -75,17 +92,26 @@ def chunked(loss: OutputLoss, rule: Rule, hidden: Tensor, head: Tensor, target: 
     weights = loss.reduction.weights(kept).flatten()
     size = tokens_at_once(loss, head.shape[0])
     flat = hidden.reshape(-1, hidden.shape[-1])
-    return _Chunked.apply(flat, head, target.flatten(), weights, rule, size)  # type: ignore[no-untyped-call]
+    return _Chunked.apply(flat, head, _rows(target), weights, rule, size)  # type: ignore[no-untyped-call]
+
+
+def smoothed(tau: Tensor, smoothing: float) -> Tensor:
+    """(1 - smoothing) tau + smoothing / n over the last axis."""
+    return (1 - smoothing) * tau + smoothing / tau.shape[-1] if smoothing else tau
+
+
+def _rows(target: Tensor) -> Tensor:
+    return target.reshape(-1, target.shape[-1]) if target.is_floating_point() else target.flatten()
 
 
 @torch.no_grad()
 def each(loss: OutputLoss, rule: Rule, hidden: Tensor, head: Tensor, target: Tensor) -> Tensor:
     kept = _kept(hidden, head, target).flatten()
     found = torch.zeros(kept.shape, dtype=widened(hidden[:0]).dtype, device=hidden.device)
-    flat, targets = hidden.reshape(-1, hidden.shape[-1]), target.flatten()
+    flat, targets = hidden.reshape(-1, hidden.shape[-1]), _rows(target)
     for index in kept.nonzero()[:, 0].split(tokens_at_once(loss, head.shape[0])):
         found[index] = rule(widened(flat[index] @ head.T), targets[index])[0]
-    return found.view(target.shape)
+    return found.view(hidden.shape[:-1])
 
 
 class _Chunked(torch.autograd.Function):

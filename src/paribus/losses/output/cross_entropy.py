@@ -1,6 +1,7 @@
 """loss = log sum_j exp(z_j) - <tau, z>, z = hidden head^T; d loss / dz = softmax(z) - tau.
 
-tau = onehot(y), or with smoothing (1 - smoothing) onehot(y) + smoothing / vocabulary.
+tau = onehot(y), or the weights that are given as target (those of another model, say); with smoothing
+(1 - smoothing) tau + smoothing / vocabulary.
 """
 
 from typing import ClassVar
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from paribus.core.config import require
-from paribus.losses.output.base import OutputLoss
+from paribus.losses.output.base import OutputLoss, smoothed
 
 
 class CrossEntropy(OutputLoss):
@@ -33,6 +34,13 @@ class CrossEntropy(OutputLoss):
         if smoothing:
             probability -= smoothing / logits.shape[-1]
         return (total.log() - wanted)[:, 0], probability.scatter_add_(-1, index, torch.full_like(wanted, smoothing - 1))
+
+    def soft_rule(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        tau = smoothed(target.to(logits.dtype), self.smoothing)
+        logits -= logits.amax(-1, keepdim=True)
+        wanted = torch.linalg.vecdot(tau, logits.where(tau > 0, 0.0))
+        total = logits.exp_().sum(-1, keepdim=True)
+        return total.log()[:, 0] - wanted, logits.div_(total).sub_(tau)
 
 
 CrossEntropy.examples = (CrossEntropy(), CrossEntropy(chunk=3), CrossEntropy(smoothing=0.1))

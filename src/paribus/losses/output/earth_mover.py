@@ -13,7 +13,8 @@ C_j for the targets of a chunk is made, one product with e, neither one-hot rows
 
 With smoothing the target is tau = (1 - smoothing) onehot(y) + smoothing / vocabulary, in both terms:
 MLE = -sum_j tau_j log q_j,  C_j = 1 - <e_j, sum_i tau_i e_i>,  and q_y in the second term becomes <tau, q>. L is then
-the cost of the independent plan: an upper bound of the earth mover's distance, which is not 0 at q = tau.
+the cost of the independent plan: an upper bound of the earth mover's distance, which is not 0 at q = tau. So it is for
+target weights (..., vocabulary), which take the place of onehot(y); they cost a second product with e.
 """
 
 from typing import ClassVar, Literal, NoReturn
@@ -24,12 +25,15 @@ from torch import Tensor, nn
 from paribus.core.config import require
 from paribus.core.errors import ConfigError, InputError
 from paribus.core.seed import generator
-from paribus.losses.output.base import OutputLoss, chunked, each
+from paribus.losses.output.base import OutputLoss, Rule, chunked, each, smoothed
 from paribus.ops.precision import widened
 
 
 class EarthMover(nn.Module):
-    """(hidden (..., d), head (vocabulary, d), target (...)) -> one number. Made by `EarthMover.Config().over(head)`."""
+    """(hidden (..., d), head (vocabulary, d), target (...)) -> one number. Made by `EarthMover.Config().over(head)`.
+
+    The target is an index, or weights (..., vocabulary).
+    """
 
     unit: Tensor  # (vocabulary, width), rows of norm one
     middle: Tensor  # (vocabulary,), the cosine of each row with the mean row, times its length
@@ -63,6 +67,9 @@ class EarthMover(nn.Module):
         def rule(self, logits: Tensor, target: Tensor) -> NoReturn:
             self.build()
 
+        def soft_rule(self, logits: Tensor, target: Tensor) -> NoReturn:
+            self.build()
+
     def __init__(self, config: Config, embedding: Tensor) -> None:
         super().__init__()
         self.config = config
@@ -83,17 +90,18 @@ class EarthMover(nn.Module):
 
     def forward(self, hidden: Tensor, head: Tensor, target: Tensor) -> Tensor:
         self._check(head)
-        return chunked(self.config, self.rule, hidden, head, target)
+        return chunked(self.config, self._rule_for(target), hidden, head, target)
 
     def each(self, hidden: Tensor, head: Tensor, target: Tensor) -> Tensor:
         """The loss of every token, 0 where ignored; without gradient."""
         self._check(head)
-        return each(self.config, self.rule, hidden, head, target)
+        return each(self.config, self._rule_for(target), hidden, head, target)
 
     def cost(self, hidden: Tensor, head: Tensor, target: Tensor) -> Tensor:
         """L alone for every token, in [0, 2], 0 where ignored; without gradient."""
         self._check(head)
-        return each(self.config, lambda z, y: self._cost(torch.softmax(z, -1), y), hidden, head, target)
+        of = self._soft_cost if target.is_floating_point() else self._cost
+        return each(self.config, lambda z, y: of(torch.softmax(z, -1), y), hidden, head, target)
 
     def _check(self, head: Tensor) -> None:
         if head.shape[0] != self.unit.shape[0]:
@@ -111,6 +119,30 @@ class EarthMover(nn.Module):
             rest = 1 / q.shape[-1] if self.config.ground == "identity" else self.middle
             cosine.mul_(1 - share).add_(share * rest)
         return 1 - torch.linalg.vecdot(q.to(cosine.dtype), cosine), cosine
+
+    def _soft_cost(self, q: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for target weights (chunk, vocabulary)."""
+        tau = smoothed(target.to(self.unit.dtype), self.config.smoothing)
+        cosine = tau.clone() if self.config.ground == "identity" else tau @ self.unit @ self.unit.T
+        return 1 - torch.linalg.vecdot(q.to(cosine.dtype), cosine), cosine
+
+    def _rule_for(self, target: Tensor) -> Rule:
+        return self.soft_rule if target.is_floating_point() else self.rule
+
+    def soft_rule(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        share, tau = self.config.share, smoothed(target.to(logits.dtype), self.config.smoothing)
+        logits -= logits.amax(-1, keepdim=True)
+        wanted = torch.linalg.vecdot(tau, logits.where(tau > 0, 0.0))
+        total = logits.exp_().sum(-1, keepdim=True)
+        q = logits.div_(total)
+        mle = total.log()[:, 0] - wanted
+        cost, cosine = self._soft_cost(q, target)
+        losses, ratio = (1 - share) * mle + share * cost, torch.ones_like(mle)
+        if self.config.adaptive:
+            losses, ratio = mle, mle / (cost + torch.linalg.vecdot(tau, q) + 1e-10)
+        pull = (share * ratio)[:, None]
+        grad = cosine.neg_().add_(1 - cost[:, None]).mul_(pull).add_(1 - share).mul_(q)
+        return losses, grad - (1 - share) * tau
 
     def rule(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         index, share, smoothing = target[:, None], self.config.share, self.config.smoothing

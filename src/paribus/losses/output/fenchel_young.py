@@ -6,8 +6,10 @@ import torch
 from torch import Tensor
 
 from paribus.core.config import require
+from paribus.losses.fenchel_young import check_without_weights
 from paribus.losses.output.base import OutputLoss
 from paribus.normalizers.base import Normalizer
+from paribus.normalizers.off_by_one import OffByOne
 from paribus.normalizers.sparsemax import Sparsemax
 
 
@@ -19,14 +21,20 @@ class OutputFenchelYoung(OutputLoss):
 
     def check(self) -> None:
         super().check()
+        check_without_weights(self.normalizer)
         require(self.normalizer.one_hot_targets, f"{self.normalizer}: its weights are never one-hot; use FenchelYoung")
 
     def rule(self, logits: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         index = target[:, None]
-        logits -= logits.amax(-1, keepdim=True)
+        if self.normalizer.shift_invariant:
+            logits -= logits.amax(-1, keepdim=True)
         p = self.normalizer(logits)
         losses = self.normalizer.conjugate(logits, p) - logits.gather(-1, index)[:, 0]
         return losses.clamp_min(0), p.scatter_add_(-1, index, -torch.ones_like(index, dtype=p.dtype))
 
 
-OutputFenchelYoung.examples = (OutputFenchelYoung(), OutputFenchelYoung(chunk=2))
+OutputFenchelYoung.examples = (
+    OutputFenchelYoung(),
+    OutputFenchelYoung(chunk=2),
+    OutputFenchelYoung(normalizer=OffByOne()),
+)

@@ -27,12 +27,17 @@ class SmoothTopK(Normalizer, ABC):
         require(self.k >= 1, f"k = {self.k}: expected at least 1")
         require(self.temperature > 0, f"temperature = {self.temperature}: expected a positive number")
 
+    def least_keys(self) -> int:
+        return self.k
+
     @abstractmethod
     def spread(self, x: Tensor, k: Tensor, largest: int) -> Tensor:
         """x (rows, n), -inf where hidden; k (rows, 1), 0 < k < number seen, k <= largest -> p (rows, n), sum p = k."""
 
     def __call__(self, scores: Tensor, mask: Tensor | None = None) -> Tensor:
-        seen = torch.ones_like(scores, dtype=torch.bool) if mask is None else mask.expand(scores.shape)
+        seen = scores.detach() != -torch.inf  # NaN counts, and shows
+        if mask is not None:
+            seen = seen & mask
         k = seen.sum(-1, keepdim=True).clamp(max=self.k)
         p = self._spread(scores, seen, k, min(self.k, scores.shape[-1]))
         return (p / k.clamp_min(1)).to(scores.dtype)

@@ -4,7 +4,8 @@
     L(t) = sum_j log Phi(t - x_j),   h = phi / Phi
 
 One grid of t serves all i, so a row costs O(n) per node, not O(n^2). The integrand is entire and falls like a
-Gaussian: the trapezoid rule with step 1/8 errs by less than 1e-11 of p for rows of 1 to 100,000 keys. Backward, with
+Gaussian, so that the error of the trapezoid rule falls faster than any power of its step; but the maximum of n noises
+narrows with n, and the step with it. The weights of 1 to 1,000,000 equal scores sum to 1 within 1e-12. Backward, with
 u = t - x:
 
     ds_i = int e^L h_i [ g_i (u_i + h_i) - sum_j g_j h_j ] dt / scale
@@ -24,17 +25,19 @@ from paribus.core.errors import ConfigError
 from paribus.normalizers.base import Normalizer
 from paribus.ops.precision import widened
 
-LOW, HIGH, STEP = (
-    -8.5,
-    10.5,
-    0.25,
-)  # around the largest score: it rarely falls lower, no noise of a million rises higher
+LOW, HIGH = -8.5, 10.5  # around the largest score: it rarely falls lower, no noise of a million rises higher
 FAR = -60.0  # what lies lower wins with probability below 1e-300
 AT_ONCE = 1 << 22  # numbers in a block of nodes
 
 
+def _step(n: int) -> float:
+    """Of the grid, for rows of n keys."""
+    return 1 / 4 if n <= 10 else 1 / 8 if n <= 300 else 1 / 16
+
+
 def _nodes(x: Tensor) -> tuple[Tensor, ...]:
-    t = torch.arange(LOW, HIGH + STEP / 2, STEP, dtype=x.dtype, device=x.device)
+    step = _step(x.shape[-1])
+    t = torch.arange(LOW, HIGH + step / 2, step, dtype=x.dtype, device=x.device)
     return t.split(max(1, AT_ONCE // max(1, x.numel())))
 
 
@@ -52,7 +55,7 @@ class _Probit(torch.autograd.Function):
         p = torch.zeros_like(x)
         for t in _nodes(x):
             log_cdf, h = _hazard(t - x[..., None])
-            p = p + STEP * (h * log_cdf.sum(-2, keepdim=True).exp()).sum(-1)
+            p = p + _step(x.shape[-1]) * (h * log_cdf.sum(-2, keepdim=True).exp()).sum(-1)
         ctx.save_for_backward(x)
         return p
 
@@ -65,13 +68,14 @@ class _Probit(torch.autograd.Function):
         for t in _nodes(x):
             u = t - x[..., None]
             log_cdf, h = _hazard(u)
-            weight = STEP * log_cdf.sum(-2, keepdim=True).exp()
+            weight = _step(x.shape[-1]) * log_cdf.sum(-2, keepdim=True).exp()
             grad = grad + (weight * h * (g * (u + h) - (g * h).sum(-2, keepdim=True))).sum(-1)
         return grad
 
 
 class GaussianMax(Normalizer):
     source: ClassVar[str] = "Thurstone, A law of comparative judgment, 1927; 苏剑林, 通向概率分布之路, 2024-06"
+    revision: ClassVar[int] = 2
     examples: ClassVar[tuple["GaussianMax", ...]] = ()
     scale: float = 1.0  # standard deviation of the noise, > 0
 
@@ -98,7 +102,7 @@ class GaussianMax(Normalizer):
         mean = torch.zeros_like(x[..., 0])
         for t in _nodes(x):
             log_cdf, h = _hazard(t - x[..., None])
-            mean = mean + STEP * (t * log_cdf.sum(-2).exp() * h.sum(-2)).sum(-1)
+            mean = mean + _step(x.shape[-1]) * (t * log_cdf.sum(-2).exp() * h.sum(-2)).sum(-1)
         return (top[..., 0] + mean) * self.scale
 
     def negentropy(self, weights: Tensor) -> Tensor:

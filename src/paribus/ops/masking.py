@@ -24,8 +24,9 @@ def masked_softmax(scores: Tensor, mask: Tensor | None) -> Tensor:
         visible = mask.any(dim=-1, keepdim=True)
         floor = torch.zeros_like(visible, dtype=scores.dtype).masked_fill(visible, -torch.inf)
         scores = scores.where(mask, floor)
-    mapped = kernels.mapped()
-    if mapped or (scores.device.type == "cpu" and not torch.compiler.is_compiling()):
+    compiling = torch.compiler.is_compiling()
+    mapped = not compiling and kernels.mapped()
+    if mapped or (scores.device.type == "cpu" and not compiling):
         weights = torch.softmax(scores, dim=-1)
         if mapped or not bool(weights.detach()[..., :1].isnan().any()):  # one column tells, and costs nothing
             return weights if visible is None else weights * visible

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from paribus.attention import backends
 from paribus.attention.grouped_query import GroupedQuery
+from paribus.attention.latent import Latent
 from paribus.attention.masks.anticausal import Anticausal
 from paribus.attention.masks.bidirectional import Bidirectional
 from paribus.attention.masks.causal import Causal
@@ -24,6 +25,7 @@ from paribus.layers.mixer import Mixer, MixerConfig
 from paribus.layers.parameters import draw
 from paribus.positions.base import Position
 from paribus.positions.maps.base import PositionMap
+from paribus.positions.maps.rerope import ReRoPE
 from paribus.positions.pairing.interleaved import Interleaved
 from paribus.positions.rotary import Rotary
 from paribus.positions.scaling.base import Scaling
@@ -137,6 +139,21 @@ def test_price(config, length, counted_flops):
     x, at = torch.randn(1, length, config.d_model), torch.arange(length)[None]
     assert config.flops(length) == counted_flops(lambda: mixer(x, at))
     assert config.flops(length, causal=True) <= config.flops(length)
+
+
+TURNED_LATENT = replace(Latent.Config.examples[0], position=Rotary(map=ReRoPE(window=3)))
+
+
+@pytest.mark.parametrize("config", [*CAUSAL, TURNED_LATENT], ids=str)
+@torch.no_grad()
+def test_price_of_a_step(config, counted_flops):
+    mixer = build(config)
+    x, at = torch.randn(1, LENGTH, config.d_model), torch.arange(LENGTH)[None]
+    state = mixer.start(1, LENGTH, x.dtype, x.device)
+    for place in range(LENGTH):
+        part = slice(place, place + 1)
+        counted = counted_flops(lambda part=part: mixer.prefill(x[:, part], at[:, part], state))
+        assert config.step_flops(place + 1) == counted, place + 1
 
 
 @pytest.mark.parametrize(("dtype", "each"), [(torch.float32, 4), (torch.bfloat16, 2)])

@@ -64,6 +64,7 @@ def test_a_claim(paribus_command, tmp_path):
     assert "6 d_model" in words
     assert "12 d_model" in words
     assert "3,072 bytes a token" in words
+    assert f"{found['step_flops']:,} FLOPs for token 512 of a sequence" in words
 
 
 def test_a_checkpoint(paribus_command, tmp_path):

@@ -4,9 +4,11 @@ import pytest
 import torch
 
 from paribus.attention.grouped_query import GroupedQuery
+from paribus.attention.linear import LinearAttention
 from paribus.attention.masks.bidirectional import Bidirectional
 from paribus.attention.masks.causal import Causal
 from paribus.attention.masks.sliding_window import SlidingWindow
+from paribus.core.discovery import members
 from paribus.core.errors import ConfigError, InputError
 from paribus.generation.filters.temperature import Temperature
 from paribus.generation.generate import Stream, generate
@@ -14,19 +16,26 @@ from paribus.generation.samplers.draw import Draw
 from paribus.generation.samplers.greedy import Greedy
 from paribus.layers.activations.squared_relu import SquaredReLU
 from paribus.layers.feed_forward.plain import FeedForward
+from paribus.layers.mixer import MixerConfig
 from paribus.layers.parameters import draw
 from paribus.models.decoder import DecoderLM
 from paribus.positions.maps.rerope import ReRoPE
 from paribus.positions.no_position import NoPosition
 from paribus.positions.rotary import Rotary
 
+EVERY = [example for cls in members(MixerConfig) for example in cls.examples if example.causal]
+
 
 def model(seed=0, **mixer):
+    return built_of(GroupedQuery.Config(n_heads=4, n_kv_heads=2, **mixer), seed)
+
+
+def built_of(mixer, seed=0, d_model=16):
     config = DecoderLM.Config(
         n_layers=2,
-        d_model=16,
+        d_model=d_model,
         vocab_size=11,
-        mixer=GroupedQuery.Config(n_heads=4, n_kv_heads=2, **mixer),
+        mixer=mixer,
         feed_forward=FeedForward.Config(d_ff=24, activation=SquaredReLU()),
     )
     built = config.build()
@@ -65,6 +74,23 @@ def test_cached_generation_is_the_most_likely_text(mixer, length):
     built = model(**mixer)
     given = prompt(length=length)
     assert torch.equal(generate(built, given, 13), slowly(built, given, 13))
+
+
+@pytest.mark.parametrize(
+    "mixer", [*EVERY, (GroupedQuery.Config(n_heads=4), LinearAttention.Config(n_heads=4))], ids=str
+)
+def test_every_mixer_generates(mixer):
+    """Prompts of one length and of several, in chunks; a mixer that counts from the first token refuses padding."""
+    built = built_of(mixer, d_model=16 if isinstance(mixer, tuple) else mixer.d_model)
+    assert torch.equal(generate(built, prompt(), 13, chunk=2), slowly(built, prompt(), 13))
+    prompts = [prompt(batch=1, length=n, seed=n)[0] for n in (1, 7, 4)]
+    if getattr(mixer, "takes_masks", True):
+        together = generate(built, prompts, 5, chunk=3)
+        for row, one in enumerate(prompts):
+            assert torch.equal(together[row : row + 1], generate(built, one[None], 5))
+    else:
+        with pytest.raises(InputError, match="give sequences of one length"):
+            generate(built, prompts, 5)
 
 
 def test_tokens_come_one_by_one():

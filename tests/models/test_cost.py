@@ -60,6 +60,18 @@ def test_without_a_quadratic_part(mixer):
     assert found.cache_bytes > 0
 
 
+def test_a_step():
+    found = cost(PLAIN, 100, batch=5, bytes_each=2)
+    # The pairs of the last token alone, and everything else once.
+    assert found.step_flops == PLAIN.flops(100, causal=True) - PLAIN.flops(99, causal=True)
+    assert found.step_bytes == found.weight_bytes + found.cache_bytes
+    wide = replace(PLAIN, mixer=Latent.Config(n_heads=4, latent=48, rope_dim=16))
+    # Absorbed, a token more is one key of 48 + 16 numbers and one value of 48 for each of 4 heads in 3 layers.
+    assert cost(wide, 100).step_flops - cost(wide, 99).step_flops == 3 * 2 * 4 * (48 + 16 + 48)
+    looking = cost(PLAIN.with_mixer(mask=Bidirectional()), 100)
+    assert (looking.step_flops, looking.step_bytes) == (None, None)
+
+
 def test_a_mixture_of_layers_and_a_latent():
     mixed = replace(PLAIN, n_layers=4, mixer=(LinearAttention.Config(n_heads=4), GroupedQuery.Config(n_heads=4)))
     assert cost(mixed, 100).meets > 6 * 128
@@ -79,6 +91,8 @@ def test_experts():
     assert cost(PLAIN, 100, networks=same) == cost(PLAIN, 100)
     mixed = [same[0], one, one]
     found = cost(PLAIN, 100, networks=mixed)
+    assert found.step_flops == cost(PLAIN, 100).step_flops - 2 * 2 * (same[0].active - one.active)
+    assert found.step_bytes == 4 * found.active_parameters + found.cache_bytes
     assert found.parameters - found.active_parameters == 2 * (42 - 18)
     assert found.flops == cost(PLAIN, 100).flops - 2 * 2 * (same[0].active - one.active)
     assert found.cache_meets_weights < cost(PLAIN, 100).cache_meets_weights

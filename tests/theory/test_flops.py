@@ -43,3 +43,25 @@ def test_the_quadratic_part_catches_up(d_model, causal, factor):
 
 def test_training_is_three_forward_passes():
     assert flops.TRAINING_FACTOR == 3
+
+
+def test_a_step_over_chunks_and_blocks():
+    """By hand: 3 tokens a chunk, keys of 2 and values of 5 numbers; then 4 codes, blocks of 3, one head of 2 and 5."""
+    pair, product = 2 * (2 + 5), 2 * 2 * 5
+    steps = [flops.chunked_mixture_step(n, 2, 5, 3) for n in range(1, 8)]
+    fed = 3 * product
+    assert steps == [
+        pair,
+        2 * pair,
+        3 * pair + fed,
+        pair + product,
+        2 * pair + product,
+        3 * pair + product + fed,
+        steps[3],
+    ]
+    steps = [flops.block_attention_step(n, 4, 3, 1, 2, 5) for n in range(1, 11)]
+    near = [2 * (4 * 2 + (4 + held) * 5) for held in (1, 2, 3, 4, 5)]
+    ended = [2 * held * (2 + 1 + 5) for held in (6, 6 + 4)]
+    assert steps == [*near, ended[0], near[3], near[4], ended[1], near[3]]
+    turned = flops.block_attention_step(4, 4, 3, 1, 2, 5, turned=True)
+    assert turned == near[3] + 2 * 4 * 2

@@ -82,6 +82,11 @@ class GatedUnit(Mixer):
                 length, length, 1, matrices * self.key_dim, self.d_value, causal=causal
             )
 
+        def step_flops(self, length: int) -> int:
+            projections = flops.linear(1, width(self), 3 * self.d_value + self.key_dim)
+            matrices = self.position.score_matrices(self.mask.causal)
+            return projections + flops.attention(1, length, 1, matrices * self.key_dim, self.d_value)
+
         def state_bytes(self, length: int, bytes_each: int = 4) -> int:
             return memory.row_cache_bytes(length, self.key_dim + self.d_value, bytes_each)
 

@@ -84,6 +84,10 @@ class GatedChunks(Mixer):
             shape = (length, self.key_dim, self.d_value, self.chunk)
             return projections + flops.chunked_mixture(*shape, far_causal=self.causal, causal=causal)
 
+        def step_flops(self, length: int) -> int:
+            projections = flops.linear(1, width(self), 3 * self.d_value + self.key_dim)
+            return projections + flops.chunked_mixture_step(length, self.key_dim, self.d_value, self.chunk)
+
         def state_bytes(self, length: int, bytes_each: int = 4) -> int:
             return memory.chunk_state_bytes(self.chunk, self.key_dim, self.d_value, bytes_each)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from paribus.attention import backends
 from paribus.attention.caches import KeyValueCache
-from paribus.attention.map_caches import MappedKeys, SinkKeys, cache_of, stored
+from paribus.attention.map_caches import MappedKeys, SinkKeys, cache_of, scored, stored
 from paribus.attention.masks.base import Mask
 from paribus.attention.masks.causal import Causal
 from paribus.attention.piecewise import piecewise
@@ -98,6 +98,12 @@ class GroupedQuery(Mixer):
                 1 if causal else self.position.score_matrices(self.mask.causal and not self.mask.reads_input, length)
             )
             return projections + flops.attention(length, length, heads, matrices * d, d, causal=causal)
+
+        def step_flops(self, length: int) -> int:
+            projections = flops.linear(1, width(self), self.d_head * (2 * self.n_heads + 2 * self.kv_heads))
+            return projections + flops.attention(
+                1, scored(self.position, length), self.n_heads, self.d_head, self.d_head
+            )
 
         def state_bytes(self, length: int, bytes_each: int = 4) -> int:
             return stored(self.position, length) * self.kv_heads * self.d_head * bytes_each

@@ -140,6 +140,17 @@ class Latent(Mixer):
             key = matrices * (self.d_head + self.rope_dim)
             return projections + flops.attention(length, length, self.n_heads, key, self.d_value, causal=causal)
 
+        def step_flops(self, length: int) -> int:
+            """In the cheaper form."""
+            heads, latent, rope = self.n_heads, self.latent, self.rope_dim
+            apart = 2 * (self.projections - latent * heads * (self.d_head + self.d_value))
+            shape = (1, length, heads, self.d_head, self.d_value, latent, rope)
+            absorbed, expanded = flops.latent_absorbed(*shape), flops.latent_expanded(*shape)
+            turned = Decoupled(inner=self.position, width=rope)
+            more = turned.score_matrices(self.mask.causal and not self.mask.reads_input) - 1
+            key = latent + rope if absorbed < expanded else self.d_head + rope
+            return apart + min(absorbed, expanded) + flops.attention(1, length, heads, more * key, 0)
+
         def state_bytes(self, length: int, bytes_each: int = 4) -> int:
             return memory.latent_cache_bytes(length, self.latent, self.rope_dim, bytes_each)
 

@@ -101,6 +101,9 @@ class LinearAttention(Mixer):
                 *shape, chunk=CHUNK, normalised=not self.turned, causal=causal
             )
 
+        def step_flops(self, length: int) -> int:
+            return self.flops(1)
+
         def state_bytes(self, length: int, bytes_each: int = 4) -> int:
             return memory.linear_state_bytes(self.n_heads, self.d_features, self.d_head, bytes_each)
 

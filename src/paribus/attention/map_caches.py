@@ -43,6 +43,15 @@ def stored(position: Position, length: int) -> int:
     return 2 * (min(length, _window(pieces)) + min(length, _n_sinks(pieces)))
 
 
+def scored(position: Position, length: int) -> int:
+    """How many keys of a head the decoding step of token number `length` scores; of sinks the places that wait too."""
+    if cache_of(position) is not SinkKeys:
+        return length
+    assert isinstance(position, Rotary)
+    pieces = position.map.causal_pieces()
+    return min(length, _window(pieces)) + _n_sinks(pieces)
+
+
 def _bounded(pieces: list[MapPiece]) -> bool:
     return all(piece.pairs.reach is not None or piece.pairs.earliest is not None for piece in pieces)
 

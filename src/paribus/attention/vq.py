@@ -146,6 +146,12 @@ class VQAttention(Mixer):
                 reading = flops.block_attention(length, *blocks, *shape, turned=self.window is not None, causal=causal)
             return projections + self.codebook().flops(length) + reading
 
+        def step_flops(self, length: int) -> int:
+            projections = flops.linear(1, width(self), 4 * self.n_heads * self.d_head)
+            shape = (length, self.quantizer.n_codes, self.block, self.n_heads, self.d_head, self.d_head)
+            reading = flops.block_attention_step(*shape, turned=self.window is not None)
+            return projections + self.codebook().flops(1) + reading
+
         def state_bytes(self, length: int, bytes_each: int = 4) -> int:
             return memory.code_table_bytes(
                 self.n_heads, self.quantizer.n_codes, self.d_head, 2 * self.block, bytes_each

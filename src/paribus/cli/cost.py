@@ -118,6 +118,7 @@ def _lines(found: Any, d_model: int) -> list[str]:
         ("  with pairs skipped", f"{found.flops_skipping:,.0f} forward: no pair above the diagonal"),
         ("  output matrix", f"{found.flops_head:,}"),
         ("  quadratic part", share),
+        *_step(found, mega),
         ("cache", f"{found.cache_bytes_per_token:,.0f} bytes a token; {tokens}"),
     ]
     if found.meets is None:
@@ -130,6 +131,15 @@ def _lines(found: Any, d_model: int) -> list[str]:
             ("cache = weights", f"at length {found.cache_meets_weights:,} with batch {found.batch}, in decoding")
         )
     return [f"{name:<22}{text}" for name, text in rows]
+
+
+def _step(found: Any, mega: Any) -> list[tuple[str, str]]:
+    if found.step_flops is None:
+        return [("decoding", "none: a layer sees later tokens")]
+    return [
+        ("decoding", f"{found.step_flops:,} FLOPs for token {found.length:,} of a sequence"),
+        ("  a step reads", f"{mega(found.step_bytes)} of weights and caches, for {found.batch} sequences"),
+    ]
 
 
 def _plot(config: Any, networks: Any, found: Any, path: Path) -> None:

@@ -36,6 +36,10 @@ class MixerConfig(Part, ABC):
     def flops(self, length: int, causal: bool = False) -> int:
         """Forward FLOPs of one sequence of `length` tokens; `causal` skips the pairs above the diagonal."""
 
+    def step_flops(self, length: int) -> int:
+        """FLOPs of the decoding step of token number `length`: what it adds, unless steps go another way."""
+        return self.flops(length, causal=True) - (self.flops(length - 1, causal=True) if length > 1 else 0)
+
     @abstractmethod
     def state_bytes(self, length: int, bytes_each: int = 4) -> int:
         """Bytes of the decoding state of one sequence after `length` tokens."""

@@ -66,6 +66,8 @@ class Cost:
     quadratic: float  # of `flops`, what grows with the length
     quadratic_skipping: float
     training_flops: float  # three forward passes
+    step_flops: int | None  # of one sequence, in the decoding step of token number `length`; None: it cannot decode
+    step_bytes: int | None  # weights and caches that such a step of the batch reads
     cache_bytes_per_token: float  # of all layers, what one more token adds
     cache_bytes: int  # of the batch at this length
     weight_bytes: int
@@ -128,6 +130,7 @@ def cost(
     added = (
         (config.state_bytes(2 * FAR, bytes_each) - config.state_bytes(FAR, bytes_each)) / FAR if config.causal else 0
     )
+    held = batch * config.state_bytes(length, bytes_each) if config.causal else 0
     read = parameters - sum(network.n_parameters - network.read(batch) for network in networks)
     return Cost(
         length=length,
@@ -141,13 +144,24 @@ def cost(
         quadratic=max(0.0, per_token - head - rest),
         quadratic_skipping=max(0.0, skipping - head - rest),
         training_flops=flops.TRAINING_FACTOR * per_token,
+        step_flops=_step_flops(config, length, networks) if config.causal else None,
+        step_bytes=round(read * bytes_each) + held if config.causal else None,
         cache_bytes_per_token=added,
-        cache_bytes=batch * config.state_bytes(length, bytes_each) if config.causal else 0,
+        cache_bytes=held,
         weight_bytes=parameters * bytes_each,
         meets=meeting(config, False, networks),
         meets_skipping=meeting(config, True, networks),
         cache_meets_weights=round(read * bytes_each / (batch * added)) if added > 0 else None,
     )
+
+
+def _step_flops(config: DecoderLM.Config, length: int, networks: Sequence[Network]) -> int:
+    mixers = sum(mixer.step_flops(length) for mixer in config.layer_mixers())
+    if networks:
+        inside = 2 * sum(network.active for network in networks)
+    else:
+        inside = config.n_layers * config.layer_feed_forward().flops(1)
+    return mixers + inside + flops.linear(1, config.d_model, config.vocab_size)
 
 
 def _networks(config: DecoderLM.Config, networks: Sequence[Network]) -> dict[str, int]:

@@ -53,6 +53,14 @@ def chunked_mixture(
     return whole * pairs[0] + pairs[1] + linear(reading + feeding, key_dim, value_dim)
 
 
+def chunked_mixture_step(length: int, key_dim: int, value_dim: int, chunk: int) -> int:
+    """Token number `length` reads its chunk so far and the sum, and the last of a chunk feeds all of it to the sum."""
+    held = (length - 1) % chunk + 1
+    reading = 1 if length > chunk else 0
+    feeding = chunk if held == chunk else 0
+    return attention(1, held, 1, key_dim, value_dim) + linear(reading + feeding, key_dim, value_dim)
+
+
 def block_attention(
     length: int,
     n_codes: int,
@@ -79,6 +87,22 @@ def block_attention(
     far = max(0, length - 2 * block) * n_codes
     pairs = (scored + far) * (head_dim + 1 + value_dim) + (near * head_dim if turned else 0)
     return 2 * n_heads * pairs
+
+
+def block_attention_step(
+    length: int, n_codes: int, block: int, n_heads: int, head_dim: int, value_dim: int, turned: bool = False
+) -> int:
+    """Token number `length` reads the table of codes and what is near: all tokens of the block before and its own.
+
+    Every score of a code is needed, since near keys are codes too. A step that ends a block, from the second on, takes
+    the way of many tokens (block_attention), over the two whole blocks that it then holds.
+    """
+    if length < 2 * block or length % block:
+        near = length if length < block else block + length % block
+        scores = n_codes * head_dim + (near * head_dim if turned else 0)
+        return 2 * n_heads * (scores + (n_codes + near) * value_dim)
+    near, far = 2 * block, n_codes if length > 2 * block else 0
+    return 2 * n_heads * ((near + far) * (head_dim + 1 + value_dim) + (near * head_dim if turned else 0))
 
 
 def latent_weights(

@@ -1,6 +1,8 @@
 """`paribus theory sparsity|scaling|partition|rope-base`: numbers in, numbers out, and a picture where it says more."""
 
 from collections.abc import Sequence
+from json import dumps
+from math import isfinite
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -55,9 +57,10 @@ def rope_base(
 
     Feasible bases come in islands: a base above the bound can fail. Judge the base that you use by --base.
     """
+    from paribus.cli.theory_input import length_of
     from paribus.theory import rope_base as law
 
-    wanted = sorted({_length(word) for word in lengths or LENGTHS})
+    wanted = sorted({length_of(word) for word in lengths or LENGTHS})
     bounds = law.lower_bounds(wanted, head_dim, rotary_fraction)
     rows: list[dict[str, Any]] = []
     for length, bound in bounds.items():
@@ -78,7 +81,9 @@ def rope_base(
     if bounds[wanted[-1]] == float("inf"):
         notes.append("inf: no base will do, a head of one pair turns against itself at distance 2")
     if plot is not None:
-        _plot_bases(rows, head_dim, base, plot)
+        from paribus.cli.theory_plots import plot_bases
+
+        plot_bases(rows, head_dim, base, plot)
     _show(rows, json, notes, {"head_dim": head_dim, "rotary_fraction": rotary_fraction, "base": base})
 
 
@@ -94,17 +99,20 @@ def sparsity(
     """How sparse each row is. For l1/l2 and the like smaller is sparser, for hoyer, gini, divergence larger."""
     from statistics import median
 
+    from paribus.cli.theory_input import read_rows
     from paribus.theory.sparsity import MEASURES
 
     table: list[dict[str, Any]] = []
     data = []
     for file in files:
-        for number, row in enumerate(_rows(file)):
+        for number, row in enumerate(read_rows(file)):
             measured = {m.name: _measured(m.function, row, f"{file}, row {number}") for m in MEASURES}
             table.append({"file": file, "row": number, "n": len(row)} | measured)
             data.append(row)
     if plot is not None:
-        _plot_lorenz(data, [f"{one['file']}:{one['row']}" for one in table], plot)
+        from paribus.cli.theory_plots import plot_lorenz
+
+        plot_lorenz(data, [f"{one['file']}:{one['row']}" for one in table], plot)
     summary: list[dict[str, Any]] = [
         {
             "measure": m.name,
@@ -137,16 +145,17 @@ def scaling(
     json: AsJson = False,
 ) -> None:
     """Fit loss = E + sum of A / x^alpha, with 95 % bootstrap intervals."""
+    from paribus.cli.theory_input import as_numbers, read_columns
     from paribus.core.errors import ConfigError, nearest
     from paribus.theory.scaling_law import bootstrap, compute_optimal, fit
 
-    columns = _columns(file)
+    columns = read_columns(file)
     names = resource or [name for name in columns if name not in (loss, group)]
     for name in [loss, *names, *([group] if group else [])]:
         if name not in columns:
             raise ConfigError(f"{file} has no column {name!r}: {nearest(name, columns)}")
-    amounts = {name: _numbers(columns[name], f"{file}, column {name}") for name in names}
-    losses = _numbers(columns[loss], f"{file}, column {loss}")
+    amounts = {name: as_numbers(columns[name], f"{file}, column {name}") for name in names}
+    losses = as_numbers(columns[loss], f"{file}, column {loss}")
     law = fit(losses, amounts, irreducible, delta)
     labels = columns[group] if group else None
     spans = bootstrap(losses, amounts, irreducible, delta, groups=labels, draws=draws)
@@ -160,7 +169,9 @@ def scaling(
         extra = {"flops": flops, "N": best.parameters, "D": best.tokens, "loss": best.loss}
         notes.append(f"with {flops:g} FLOPs: N = {best.parameters:.4g}, D = {best.tokens:.4g}, loss {best.loss:.4f}")
     if plot is not None:
-        _plot_fit(losses, [float(v) for v in law.predict(**amounts)], amounts, plot)
+        from paribus.cli.theory_plots import plot_fit
+
+        plot_fit(losses, [float(v) for v in law.predict(**amounts)], amounts, plot)
     _show(rows, json, notes, {"points": law.points, "objective": law.objective, "compute_optimal": extra or None})
 
 
@@ -168,9 +179,6 @@ def _show(
     rows: Sequence[dict[str, Any]], as_json: bool, notes: Sequence[str] = (), extra: dict[str, Any] | None = None
 ) -> None:
     """A table with right-aligned numbers, or JSON; numbers that JSON lacks become strings."""
-    from json import dumps
-    from math import isfinite
-
     if as_json:
         plain = [{k: v if not isinstance(v, float) or isfinite(v) else str(v) for k, v in row.items()} for row in rows]
         typer.echo(dumps((extra or {}) | {"rows": plain}, indent=1))
@@ -184,84 +192,6 @@ def _show(
         typer.echo(note)
 
 
-def _length(word: str) -> int:
-    from paribus.core.errors import ConfigError
-
-    units = {"k": 1 << 10, "m": 1 << 20}
-    digits, unit = (word[:-1], units[word[-1].lower()]) if word[-1:].lower() in units else (word, 1)
-    if not digits.isdecimal():
-        raise ConfigError(f"length {word!r}: expected a whole number, as 4096, 32k or 1M")
-    return int(digits) * unit
-
-
-def _read(file: str) -> str:
-    import sys
-
-    from paribus.core.errors import ConfigError
-
-    try:
-        return sys.stdin.read() if file == "-" else Path(file).read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"{file}: {error.strerror}; give a file that can be read, or - for stdin") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{file}: no UTF-8 text; expected .npy, .json, or lines of numbers") from error
-
-
-def _rows(file: str) -> list[list[float]]:
-    """Rows of numbers, of any lengths."""
-    from json import JSONDecodeError, loads
-
-    from paribus.core.errors import ConfigError
-
-    if file.endswith(".npy"):
-        import numpy as np
-
-        try:
-            array = np.load(file, allow_pickle=False)
-            rows = [[float(v) for v in row] for row in array.reshape(-1, array.shape[-1] if array.ndim else 1)]
-        except (OSError, ValueError, TypeError) as error:
-            raise ConfigError(f"{file}: no array of numbers ({error})") from error
-    elif file.endswith(".json"):
-        try:
-            value = loads(_read(file))
-            rows = [[float(v) for v in row] for row in (value if value and isinstance(value[0], list) else [value])]
-        except (JSONDecodeError, TypeError, ValueError, KeyError) as error:
-            raise ConfigError(f"{file}: expected a list of numbers, or a list of such lists ({error})") from error
-    else:
-        lines = [line.replace(",", " ").split() for line in _read(file).splitlines()]
-        rows = [_numbers(words, f"{file}, line {i}") for i, words in enumerate(lines, 1) if words]
-    if not rows:
-        raise ConfigError(f"{file}: no numbers; expected one vector a line")
-    return rows
-
-
-def _columns(file: str) -> dict[str, list[str]]:
-    import csv
-
-    from paribus.core.errors import ConfigError
-
-    lines = [line for line in csv.reader(_read(file).splitlines()) if line]
-    if len(lines) < 2:
-        raise ConfigError(f"{file}: expected a header line and one run a line, as loss,N,D")
-    header = [name.strip() for name in lines[0]]
-    for number, line in enumerate(lines[1:], 2):
-        if len(line) != len(header):
-            raise ConfigError(f"{file}, line {number}: {len(line)} cells, expected {len(header)} as in the header")
-    return {name: [line[i].strip() for line in lines[1:]] for i, name in enumerate(header)}
-
-
-def _numbers(words: Sequence[str], where: str) -> list[float]:
-    from paribus.core.errors import ConfigError
-
-    found = []
-    for word in words:
-        try:
-            found.append(float(word))
-        except ValueError:
-            raise ConfigError(f"{where}: {word!r} is no number") from None
-    return found
-
-
 def _measured(function: Any, row: list[float], where: str) -> float:
     from paribus.core.errors import ConfigError
 
@@ -269,77 +199,3 @@ def _measured(function: Any, row: list[float], where: str) -> float:
         return float(function(row))
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
-
-
-def _axes(x: str, y: str) -> tuple[Any, Any]:
-    from matplotlib.figure import Figure
-
-    figure: Any = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.add_subplot(xlabel=x, ylabel=y)
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _save(figure: Any, path: Path) -> None:
-    import matplotlib as mpl
-
-    from paribus.core.errors import ConfigError
-
-    if path.suffix.lower() not in (".svg", ".png", ".pdf"):
-        raise ConfigError(f"--plot {path}: expected a name that ends in .svg, .png or .pdf")
-    # Equal pictures, equal bytes.
-    with mpl.rc_context({"svg.hashsalt": "paribus", "svg.fonttype": "none"}):
-        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
-
-
-def _plot_bases(rows: Sequence[dict[str, Any]], head_dim: int, base: float | None, path: Path) -> None:
-    from paribus.theory.rope_base import many_pairs_limit
-
-    figure, axes = _axes("length (positions)", "base of RoPE")
-    lengths = [row["length"] for row in rows]
-    if "gap_free_from" in rows[0]:
-        axes.plot(lengths, [row["gap_free_from"] for row in rows], "o-", label="every base from here on is feasible")
-    axes.plot(lengths, [row["bound"] for row in rows], "o-", label="smallest feasible base")
-    axes.plot(lengths, [many_pairs_limit(n) for n in lengths], ":", color="grey", label="limit of many pairs")
-    if base is not None:
-        axes.axhline(base, color="black", linewidth=1, label=f"base {base:g}")
-    axes.set_xscale("log")
-    axes.set_yscale("log")
-    axes.set_xticks(lengths, [f"{n >> 10}k" if n % 1024 == 0 else str(n) for n in lengths])
-    axes.set_xticks([], minor=True)
-    axes.set_title(f"heads of {head_dim} dimensions", loc="left")
-    axes.legend(frameon=False)
-    _save(figure, path)
-
-
-def _plot_lorenz(data: Sequence[list[float]], names: Sequence[str], path: Path) -> None:
-    from paribus.theory.sparsity import gini, lorenz
-
-    figure, axes = _axes("share of the entries, smallest first", "share of the sum that they hold")
-    few = len(data) <= 8
-    for row, name in zip(data, names):
-        label = f"{name}  (Gini {float(gini(row)):.3f})" if few else None
-        axes.plot(*lorenz(row), label=label, alpha=1 if few else 0.3, color=None if few else "tab:blue")
-    axes.plot([0, 1], [0, 1], ":", color="grey")
-    if few:
-        axes.legend(frameon=False)
-    _save(figure, path)
-
-
-def _plot_fit(losses: Sequence[float], predicted: Sequence[float], amounts: dict[str, list[float]], path: Path) -> None:
-    """One resource: the curve through the points; several: predicted against measured."""
-    if len(amounts) == 1:
-        ((name, x),) = amounts.items()
-        figure, axes = _axes(name, "loss (nats per token)")
-        order = sorted(range(len(x)), key=lambda i: x[i])
-        axes.plot([x[i] for i in order], [predicted[i] for i in order], "-", label="fit")
-        axes.plot(x, losses, "o", label="measured", alpha=0.7)
-        axes.set_xscale("log")
-    else:
-        figure, axes = _axes("loss predicted by the fit", "loss measured")
-        axes.plot(predicted, losses, "o", label="runs", alpha=0.7)
-        ends = [min(predicted), max(predicted)]
-        axes.plot(ends, ends, "-", label="equal")
-    axes.legend(frameon=False)
-    _save(figure, path)

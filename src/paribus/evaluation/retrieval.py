@@ -2,6 +2,7 @@
 
 The answer is read, not generated: it counts as found when each of its tokens is the most likely one after those before
 it, which is what greedy generation would write; the loss of its tokens says how near a miss was.
+Sources: Mohtashami and Jaggi, Landmark Attention, arXiv:2305.16300 (pass key); Kamradt, Needle in a Haystack, 2023.
 """
 
 from collections.abc import Sequence
@@ -17,7 +18,6 @@ from paribus.evaluation.reader import Reader
 from paribus.tokenizer.base import Codec
 
 FILLER = "The grass is green. The sky is blue. The sun is yellow. Here we go. There and back again. "
-SOURCE = "Mohtashami and Jaggi, Landmark Attention, arXiv:2305.16300; Kamradt, Needle in a Haystack, 2023"
 
 
 class Fact(NamedTuple):

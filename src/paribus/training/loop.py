@@ -35,6 +35,14 @@ class Outcome:
     seconds: float = 0.0
     seconds_inside: float = 0.0  # of them in forward, backward and optimizer
 
+    def note(self, journal: "Journal", step: int, loss: float, norm: float, rate: float, batch: str) -> None:
+        """Tell the journal of a step that was made. A loss or gradient that is not finite: the run has diverged."""
+        self.steps, self.final_loss = step + 1, loss
+        # A gradient that is not finite has just made the weights so: no later loss would be a number.
+        self.diverged = not (math.isfinite(loss) and math.isfinite(norm))
+        told = {"loss": None, "norm": None} if self.diverged else {"loss": loss, "norm": norm}
+        journal.event({"step": step, **told, "rate": rate, "batch": batch})
+
 
 class Journal:
     """Where events go; this one forgets them."""
@@ -105,13 +113,8 @@ def train(
         optimizer.zero_grad()
         value, size = float(lost.detach()), float(norm)
         inside += time.perf_counter() - entered
-        outcome.steps, outcome.final_loss = step + 1, value
-        # A gradient that is not finite has just made the weights so: no later loss would be a number.
-        finite = math.isfinite(value) and math.isfinite(size)
-        told = {"loss": value, "norm": size} if finite else {"loss": None, "norm": None}
-        journal.event({"step": step, **told, "rate": rate, "batch": batch.digest})
-        if not finite:
-            outcome.diverged = True
+        outcome.note(journal, step, value, size, rate, batch.digest)
+        if outcome.diverged:
             break
         if progress is not None and time.perf_counter() - saved > every_seconds and step + 1 < steps:
             journal.flush()

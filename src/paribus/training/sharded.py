@@ -103,12 +103,8 @@ def train_sharded(
         dist.all_reduce(total)
         value, size, save = float(total[0]), float(norm), float(total[1]) > 0
         outcome.seconds_inside += time.perf_counter() - entered
-        outcome.steps, outcome.final_loss = step + 1, value
-        finite = math.isfinite(value) and math.isfinite(size)
-        told = {"loss": value, "norm": size} if finite else {"loss": None, "norm": None}
-        journal.event({"step": step, **told, "rate": rate, "batch": batch.digest})
-        if not finite:
-            outcome.diverged = True
+        outcome.note(journal, step, value, size, rate, batch.digest)
+        if outcome.diverged:
             break
         if progress is not None and save and step + 1 < steps:
             journal.flush()

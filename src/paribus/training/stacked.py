@@ -85,11 +85,8 @@ def train_stacked(
         for outcome, journal, batch, (value, size) in zip(outcomes, journals, now, found, strict=True):
             if outcome.diverged:
                 continue
-            outcome.steps, outcome.final_loss = step + 1, value
             outcome.seconds_inside += inside / len(models)
-            outcome.diverged = not (math.isfinite(value) and math.isfinite(size))
-            told = {"loss": None, "norm": None} if outcome.diverged else {"loss": value, "norm": size}
-            journal.event({"step": step, **told, "rate": rate, "batch": batch.digest})
+            outcome.note(journal, step, value, size, rate, batch.digest)
         if all(outcome.diverged for outcome in outcomes):
             break
     for outcome in outcomes:

@@ -12,18 +12,17 @@ Needs paribus[checkpoints,transformers]; fetches smollm2 once.
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from report import JSON, Table, at_least, grid, machine, ratios, versions
 
 OURS, PEERS = "paribus", ("transformers, dynamic cache", "transformers, static cache")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -82,38 +81,34 @@ def main() -> None:
     codec = ByteLevelBPE(loaded.checkpoint.tokenizer)
     longest = max((one.data for one in PythonDocs().documents()), key=len)
     prompt = torch.from_numpy(codec.encode(longest))[None, : options.prompt]
-    rows: list[dict[str, Any]] = []
-    goals: list[dict[str, Any]] = []
+    table = Table()
     with tempfile.TemporaryDirectory() as folder:
         save_checkpoint(loaded.model, Path(folder), 8192)
         for name, dtype in DTYPES.items():
             model = load_checkpoint("smollm2", dtype).model
             peer = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).eval()
             writers = {OURS: ours(model)} | {one: theirs(peer, one.split()[1]) for one in PEERS}
-            speeds, texts = timed(writers, prompt, options, name, rows)
+            speeds, texts = measure(writers, prompt, options, name, table)
             best = max(PEERS, key=lambda one: statistics.median(speeds[one]))
-            ratios = [a / b for a, b in zip(speeds[OURS], speeds[best], strict=True)]
-            middle = statistics.median(ratios)
-            case = {"case": f"decoding, {name}", "subject": OURS, "peer": best, "ratio_median": middle}
-            goals.append(case | {"low": min(ratios), "high": max(ratios), "goal": ">= 1.3x", "met": middle >= 1.3})
-            goals.append(agreement(model, prompt, texts[OURS], texts[best], name, best))
-    report = {
-        "schema": "paribus.benchmark/1",
-        "name": "generation",
-        "command": " ".join(sys.argv),
-        "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
-        "versions": {"python": platform.python_version()} | {one: version(one) for one in ("torch", "transformers")},
-        "rows": rows,
-        "goals": goals,
-    }
+            faster = ratios(speeds[OURS], speeds[best])
+            table.goal(f"decoding, {name}", best, faster, ">= 1.3x", at_least(1.3))
+            table.goals.append(agreement(model, prompt, texts[OURS], texts[best], name, best))
     if options.json:
-        print(json.dumps(report, indent=1))
+        result = table.result("generation", " ".join(sys.argv), machine(), versions("torch", "transformers"))
+        print(json.dumps(result, indent=1))
         return
-    print("| case | subject | median | range | unit |\n|---|---|---|---|---|")
-    for row in rows:
-        low, high = min(row["runs"]), max(row["runs"])
-        print(f"| {row['case']} | {row['subject']} | {row['median']:.2f} | {low:.2f} to {high:.2f} | {row['unit']} |")
-    for one in goals:
+    lines = [
+        (
+            row["case"],
+            row["subject"],
+            f"{row['median']:.2f}",
+            f"{min(row['runs']):.2f} to {max(row['runs']):.2f}",
+            row["unit"],
+        )
+        for row in table.rows
+    ]
+    print(grid("| case | subject | median | range | unit |", lines))
+    for one in table.goals:
         said = (
             f"{one['ratio_median']:.2f}x ({one['low']:.2f} to {one['high']:.2f})"
             if "ratio_median" in one
@@ -122,8 +117,8 @@ def main() -> None:
         print(f"\n{one['case']}, against {one['peer']}: {said}; {one['goal']}: {'met' if one['met'] else 'missed'}")
 
 
-def timed(
-    writers: dict[str, Write], prompt: torch.Tensor, options: argparse.Namespace, dtype: str, rows: list[dict[str, Any]]
+def measure(
+    writers: dict[str, Write], prompt: torch.Tensor, options: argparse.Namespace, dtype: str, table: Table
 ) -> tuple[dict[str, list[float]], dict[str, torch.Tensor]]:
     """Tokens/s after the first token, and the texts."""
     speeds: dict[str, list[float]] = {name: [] for name in writers}
@@ -141,15 +136,14 @@ def timed(
             sys.stderr.write(f"round {turn + 1}, {dtype}: {name}: {speeds[name][-1]:.1f} tokens/s\n")
     for name in writers:
         shape = f"{dtype}, {options.tokens} tokens after {prompt.shape[1]}, {torch.get_num_threads()} threads"
-        for metric, unit, runs in (("decoding", "tokens/s", speeds[name]), ("reading the prompt", "s", reading[name])):
-            case = {"case": f"{metric}, {shape}", "subject": name, "metric": metric, "unit": unit, "runs": runs}
-            rows.append(case | {"median": statistics.median(runs)})
+        table.row(f"decoding, {shape}", name, "decoding", "tokens/s", speeds[name])
+        table.row(f"reading the prompt, {shape}", name, "reading the prompt", "s", reading[name])
     return speeds, texts
 
 
 def agreement(
     model: Any, prompt: torch.Tensor, ours: torch.Tensor, theirs: torch.Tensor, dtype: str, peer: str
-) -> dict[str, Any]:
+) -> JSON:
     differs = (ours != theirs).nonzero()
     case = {"case": f"the same tokens, {dtype}", "subject": OURS, "peer": peer}
     if len(differs) == 0:

@@ -9,15 +9,11 @@ processes, import included.
 
 import argparse
 import json
-import os
-import platform
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -26,6 +22,7 @@ from paribus.lab.claim import Trained
 from paribus.lab.load import load
 from paribus.lab.plan import make_plan
 from paribus.lab.work import do
+from report import WALL, Table, at_most, grid, machine, spent, versions
 
 COMMANDS = (["--help"], ["claims"], ["check", "--help"])
 
@@ -46,18 +43,13 @@ def overhead(repeats: int) -> list[float]:
     return shares
 
 
-def answers(words: list[str], repeats: int) -> list[float]:
-    seconds = []
-    for _ in range(repeats):
-        began = time.perf_counter()
-        subprocess.run([Path(sys.executable).parent / "paribus", *words], check=True, capture_output=True)
-        seconds.append(time.perf_counter() - began)
-    return seconds
+def answer(words: list[str]) -> None:
+    subprocess.run([Path(sys.executable).parent / "paribus", *words], check=True, capture_output=True)
 
 
-def row(case: str, metric: str, unit: str, runs: list[float]) -> dict[str, Any]:
-    median = statistics.median(runs)
-    return {"case": case, "subject": "paribus", "metric": metric, "unit": unit, "runs": runs, "median": median}
+def measure(table: Table, case: str, metric: str, unit: str, runs: list[float], limit: float) -> None:
+    table.row(case, "paribus", metric, unit, runs)
+    table.goal(case, "-", runs, f"<= {limit:g}", at_most(limit))
 
 
 def main() -> None:
@@ -65,44 +57,26 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
-    rows = [row("a laptop cell of rerope, 250 steps", "overhead", "% of the cell", overhead(options.repeats))]
-    rows += [
-        row("paribus " + " ".join(words), "wall clock", "s", answers(words, options.repeats)) for words in COMMANDS
-    ]
-    limits = [("<= 3", 3.0), *[("<= 0.5", 0.5)] * len(COMMANDS)]
-    goals = [
-        {
-            "case": one["case"],
-            "subject": "paribus",
-            "peer": "-",
-            "ratio_median": one["median"],
-            "low": min(one["runs"]),
-            "high": max(one["runs"]),
-            "goal": told,
-            "met": one["median"] <= limit,
-        }
-        for one, (told, limit) in zip(rows, limits, strict=True)
-    ]
+    table = Table()
+    measure(table, "a laptop cell of rerope, 250 steps", "overhead", "% of the cell", overhead(options.repeats), 3)
+    for words in COMMANDS:
+        seconds = [spent(partial(answer, words), WALL) for _ in range(options.repeats)]
+        measure(table, "paribus " + " ".join(words), "wall clock", "s", seconds, 0.5)
     if options.json:
-        versions = {"python": platform.python_version(), "torch": torch.__version__}
-        result = {
-            "schema": "paribus.benchmark/1",
-            "name": "lab",
-            "command": " ".join(sys.argv),
-            "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()},
-            "versions": versions,
-            "rows": rows,
-            "goals": goals,
-        }
-        print(json.dumps(result, indent=1))
+        print(json.dumps(table.result("lab", " ".join(sys.argv), machine(), versions("torch")), indent=1))
         return
-    print("| case | median | range | unit | goal | met |\n|---|---|---|---|---|---|")
-    for one, goal in zip(rows, goals, strict=True):
-        told = "yes" if goal["met"] else "no"
-        print(
-            f"| {one['case']}, {one['metric']} | {one['median']:.3g} | {goal['low']:.3g} to {goal['high']:.3g} | "
-            f"{one['unit']} | {goal['goal']} | {told} |"
+    lines = [
+        (
+            f"{row['case']}, {row['metric']}",
+            f"{row['median']:.3g}",
+            f"{goal['low']:.3g} to {goal['high']:.3g}",
+            row["unit"],
+            goal["goal"],
+            "yes" if goal["met"] else "no",
         )
+        for row, goal in zip(table.rows, table.goals, strict=True)
+    ]
+    print(grid("| case | median | range | unit | goal | met |", lines))
 
 
 if __name__ == "__main__":

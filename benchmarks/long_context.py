@@ -14,15 +14,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import argparse
 import json
-import platform
-import statistics
 import sys
-import time
 import weakref
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
 from functools import partial
-from importlib.metadata import version
 
 import torch
 from torch import Tensor
@@ -37,38 +32,14 @@ from paribus.attention.piecewise import piecewise
 from paribus.normalizers.softmax import Softmax
 from paribus.positions.maps.rerope import ReRoPE
 from paribus.positions.rotary import Rotary
+from report import Table, at_most, grid, one_thread, ratios, times, versions
 
 HEADS, HEAD_DIM = 9, 64
+ROPE_SDPA, REROPE, NAIVE = "RoPE + SDPA", "ReRoPE", "ReRoPE, naive"
 SCALE = HEAD_DIM**-0.5
 ROPE = Rotary()
-CPU = torch.device("cpu")
 
 Attention = Callable[[Tensor, Tensor, Tensor], Tensor]
-
-
-@dataclass(frozen=True)
-class Row:
-    case: str
-    subject: str
-    metric: str
-    unit: str
-    runs: list[float]
-
-    @property
-    def median(self) -> float:
-        return statistics.median(self.runs)
-
-
-@dataclass(frozen=True)
-class Goal:
-    case: str
-    subject: str
-    peer: str
-    ratio_median: float
-    low: float
-    high: float
-    goal: str
-    met: bool
 
 
 def attentions(n: int, window: int, naive: bool) -> dict[str, Attention]:
@@ -99,7 +70,7 @@ def attentions(n: int, window: int, naive: bool) -> dict[str, Attention]:
         seen = torch.ones(n, n, dtype=torch.bool).tril()
         return attend(mapped.pieces(q, k, at, at, True), v, scale=SCALE, normalizer=Softmax(), mask=seen)
 
-    return {"RoPE + SDPA": rope, "ReRoPE": pieces} | ({"ReRoPE, naive": both_matrices} if naive else {})
+    return {ROPE_SDPA: rope, REROPE: pieces} | ({NAIVE: both_matrices} if naive else {})
 
 
 def inputs(n: int, gradients: bool) -> list[Tensor]:
@@ -112,12 +83,6 @@ def call(attention: Attention, given: list[Tensor], weigh: Tensor | None) -> Non
     out = attention(*given)
     if weigh is not None:
         torch.autograd.grad(out, given, weigh)
-
-
-def timed(work: Callable[[], object]) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
 
 
 class Peak(TorchDispatchMode):
@@ -149,31 +114,29 @@ class Peak(TorchDispatchMode):
         self.now -= size
 
 
-def goal(case: str, ours: list[float], theirs: list[float], peer: str, most: float) -> Goal:
-    ratios = sorted(a / b for a, b in zip(ours, theirs, strict=True))
-    middle = statistics.median(ratios)
-    return Goal(case, "ReRoPE", peer, middle, ratios[0], ratios[-1], f"<= {most}", middle <= most)
+def compare(table: Table, case: str, runs: dict[str, list[float]], most: float) -> None:
+    ours_to_theirs = ratios(runs[REROPE], runs[ROPE_SDPA])
+    table.goal(case, ROPE_SDPA, ours_to_theirs, f"<= {most}", at_most(most), subject=REROPE)
 
 
-def whole_sequences(n: int, repeats: int, naive: bool, most: float | None) -> Iterator[Row | Goal]:
+def whole_sequences(table: Table, n: int, repeats: int, naive: bool, most: float | None) -> None:
     subjects = attentions(n, n // 4, naive)
     for words, gradients in (("forward", False), ("forward and backward", True)):
         case = f"{words}, n = {n}, w = {n // 4}"
         given = inputs(n, gradients)
         weigh = torch.randn(given[0].shape) if gradients else None
-        runs: dict[str, list[float]] = {name: [] for name in subjects}
-        for turn in range(repeats):
-            for name, attention in subjects.items():
-                if turn >= 2 and name.endswith("naive"):  # too slow for more
-                    continue
-                runs[name].append(timed(partial(call, attention, given, weigh)))
+        works = {name: partial(call, attention, given, weigh) for name, attention in subjects.items()}
+        runs = times(works, min(2, repeats))
+        works.pop(NAIVE, None)  # too slow for more
+        for name, seconds in times(works, repeats - 2).items():
+            runs[name] += seconds
         for name, seconds in runs.items():
-            yield Row(case, name, "time", "s", seconds)
+            table.row(case, name, "time", "s", seconds)
         if most is not None:
-            yield goal(case, runs["ReRoPE"], runs["RoPE + SDPA"], "RoPE + SDPA", most)
+            compare(table, case, runs, most)
 
 
-def memory(n: int, gradients: bool, most: float) -> Iterator[Row | Goal]:
+def memory(table: Table, n: int, gradients: bool, most: float) -> None:
     words = "forward and backward" if gradients else "forward"
     case = f"memory of {words}, n = {n}, w = {n // 4}"
     given = inputs(n, gradients)
@@ -183,18 +146,18 @@ def memory(n: int, gradients: bool, most: float) -> Iterator[Row | Goal]:
         with Peak(given if weigh is None else [*given, weigh]) as peak:
             call(attention, given, weigh)
         peaks[name] = [peak.peak / 2**20]
-        yield Row(case, name, "peak", "MiB", peaks[name])
-    yield goal(case, peaks["ReRoPE"], peaks["RoPE + SDPA"], "RoPE + SDPA", most)
+        table.row(case, name, "peak", "MiB", peaks[name])
+    compare(table, case, peaks, most)
 
 
 @torch.no_grad()
-def one_token(n: int, repeats: int, most: float) -> Iterator[Row | Goal]:
+def one_token(table: Table, n: int, repeats: int, most: float) -> None:
     """The token n + 1 over a cache of n: rotate, store, attend. All heads have their own keys."""
     case = f"one token after {n}, w = {n // 4}"
     _, keys, values = inputs(n, gradients=False)
     mapped = Rotary(map=ReRoPE(window=n // 4))
     last, room = torch.tensor([[n]]), n + 1
-    shape = (1, HEADS, room, HEAD_DIM, torch.float32, CPU)
+    shape = (1, HEADS, room, HEAD_DIM, torch.float32, torch.device("cpu"))
     rotated, ringed = RotatedKeys(*shape, ROPE), MappedKeys(*shape, mapped)
     at = torch.arange(n)[None]
     rotated.append(ROPE.rotate(keys, at), values, at)
@@ -215,45 +178,38 @@ def one_token(n: int, repeats: int, most: float) -> Iterator[Row | Goal]:
         everywhere = torch.arange(n + 1)[None]
         attend(mapped.pieces(q, raw[0], last, everywhere, True), raw[1], scale=SCALE, normalizer=Softmax())
 
-    subjects = {"RoPE + SDPA": rope, "ReRoPE": ring, "ReRoPE, keys turned at every token": all_keys_again}
-    runs: dict[str, list[float]] = {name: [] for name in subjects}
-    for _ in range(repeats):
-        for name, work in subjects.items():
-            runs[name].append(timed(work))
+    runs = times({ROPE_SDPA: rope, REROPE: ring, "ReRoPE, keys turned at every token": all_keys_again}, repeats)
     for name, seconds in runs.items():
-        yield Row(case, name, "time", "s", seconds)
-    yield goal(case, runs["ReRoPE"], runs["RoPE + SDPA"], "RoPE + SDPA", most)
+        table.row(case, name, "time", "s", seconds)
+    compare(table, case, runs, most)
 
 
-def report(found: list[Row | Goal], command: str) -> dict[str, object]:
-    rows = [item for item in found if isinstance(item, Row)]
-    return {
-        "schema": "paribus.benchmark/1",
-        "name": "long_context",
-        "command": command,
-        "machine": f"{platform.machine()} {platform.system()}, {os.cpu_count()} CPUs, CPU time of one thread",
-        "versions": {"python": platform.python_version(), "torch": version("torch")},
-        "rows": [asdict(row) | {"median": row.median} for row in rows],
-        "goals": [asdict(item) for item in found if isinstance(item, Goal)],
-    }
-
-
-def table(found: list[Row | Goal]) -> str:
-    lines = ["| case | subject | metric | median | lowest | highest |", "| --- | --- | --- | --- | --- | --- |"]
-    for row in (item for item in found if isinstance(item, Row)):
-        numbers = " | ".join(f"{one:.4g} {row.unit}" for one in (row.median, min(row.runs), max(row.runs)))
-        lines.append(f"| {row.case} | {row.subject} | {row.metric} | {numbers} |")
-    lines += [
-        "",
-        "| case | ratio to | median | lowest | highest | goal | met |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for one in (item for item in found if isinstance(item, Goal)):
-        lines.append(
-            f"| {one.case} | {one.peer} | {one.ratio_median:.3f} | {one.low:.3f} | {one.high:.3f} | {one.goal} | "
-            f"{'yes' if one.met else 'no'} |"
+def markdown(table: Table) -> str:
+    rows = [
+        (
+            row["case"],
+            row["subject"],
+            row["metric"],
+            *(f"{one:.4g} {row['unit']}" for one in (row["median"], min(row["runs"]), max(row["runs"]))),
         )
-    return "\n".join(lines)
+        for row in table.rows
+    ]
+    goals = [
+        (
+            one["case"],
+            one["peer"],
+            *(f"{one[ratio]:.3f}" for ratio in ("ratio_median", "low", "high")),
+            one["goal"],
+            "yes" if one["met"] else "no",
+        )
+        for one in table.goals
+    ]
+    return "\n\n".join(
+        [
+            grid("| case | subject | metric | median | lowest | highest |", rows, " --- "),
+            grid("| case | ratio to | median | lowest | highest | goal | met |", goals, " --- "),
+        ]
+    )
 
 
 def main(arguments: list[str]) -> int:
@@ -265,17 +221,20 @@ def main(arguments: list[str]) -> int:
     asked = parser.parse_args(arguments)
     torch.set_num_threads(1)
     lengths, repeats = ([520, 640], 2) if asked.quick else (asked.lengths, asked.repeats)
-    found: list[Row | Goal] = []
+    table = Table()
     for place, n in enumerate(lengths):
         # Long sequences take seconds each and vary less.
         rounds = repeats if n <= 8192 else max(3, repeats // 2)
-        found += whole_sequences(n, rounds, naive=place == 0, most=1.15 if n <= 8192 else 1.08)
+        whole_sequences(table, n, rounds, naive=place == 0, most=1.15 if n <= 8192 else 1.08)
     longest = max(lengths)
-    found += [*memory(longest, False, 1.3), *memory(longest, True, 1.3), *one_token(longest, 10 * repeats, 1.05)]
+    memory(table, longest, False, 1.3)
+    memory(table, longest, True, 1.3)
+    one_token(table, longest, 10 * repeats, 1.05)
     if asked.json:
-        print(json.dumps(report(found, " ".join(["benchmarks/long_context.py", *arguments])), indent=1))
+        command = " ".join(["benchmarks/long_context.py", *arguments])
+        print(json.dumps(table.result("long_context", command, one_thread(), versions("torch")), indent=1))
     else:
-        print(table(found))
+        print(markdown(table))
     return 0
 
 

@@ -14,12 +14,10 @@ import argparse
 import importlib.util
 import json
 import os
-import platform
 import statistics
 import sys
-import time
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,54 +33,13 @@ from paribus.ops.causal_product import causal_product
 from paribus.positions.pairing.interleaved import Interleaved
 from paribus.positions.rotary import Rotary
 from paribus.quantizers.nearest import look_up, nearest
+from report import CPU, WALL, Table, Work, at_least, at_most, in_turn, machine, page, ratios, spent, times, versions
 
 HEADS, HEAD_DIM, CODES, BLOCK = 8, 64, 512, 128
 
-Row = dict[str, Any]
-Work = Callable[[], object]
 
-
-class Table:
-    def __init__(self) -> None:
-        self.rows: list[Row] = []
-        self.goals: list[Row] = []
-
-    def row(self, case: str, subject: str, metric: str, unit: str, runs: list[float]) -> None:
-        median = statistics.median(runs)
-        told = {"case": case, "subject": subject, "metric": metric, "unit": unit, "runs": runs, "median": median}
-        self.rows.append(told)
-        sys.stderr.write(f"{case}: {subject}: {metric} {median:.4g} {unit}\n")
-
-    def goal(self, case: str, peer: str, ratios: list[float], goal: str, met: Callable[[float], bool]) -> None:
-        middle = statistics.median(ratios)
-        ends = {"low": min(ratios), "high": max(ratios)}
-        self.goals.append(
-            {"case": case, "subject": "paribus", "peer": peer, "ratio_median": middle, **ends, "goal": goal}
-            | {"met": met(middle)}
-        )
-
-
-clock = time.perf_counter
-
-
-def spent(work: Work) -> float:
-    start = clock()
-    work()
-    return clock() - start
-
-
-def in_turn(subjects: dict[str, Work], rounds: int) -> dict[str, list[float]]:
-    """Seconds of every subject in every round."""
-    times: dict[str, list[float]] = {name: [] for name in subjects}
-    for _ in range(rounds):
-        for name, work in subjects.items():
-            times[name].append(spent(work))
-    return times
-
-
-def leaves(n: int, count: int, positive: bool = False) -> list[Tensor]:
-    make = torch.rand if positive else torch.randn
-    return [make(1, HEADS, n, HEAD_DIM).requires_grad_() for _ in range(count)]
+def leaves(n: int, count: int) -> list[Tensor]:
+    return [torch.randn(1, HEADS, n, HEAD_DIM).requires_grad_() for _ in range(count)]
 
 
 def quantised(q: Tensor, k: Tensor, v: Tensor, codes: Tensor) -> Tensor:
@@ -123,11 +80,11 @@ def vq(table: Table, options: argparse.Namespace) -> None:
                 "torch SDPA causal": step(sdpa, (q, k, v), gradient if backward else None),
             }
             subjects["paribus"]()
-            times = in_turn(subjects, 1 if n > 8192 and backward else options.rounds)
-            for subject, runs in times.items():
+            found = times(subjects, 1 if n > 8192 and backward else options.rounds, options.clock)
+            for subject, runs in found.items():
                 table.row(case, subject, "time", "ms", [1e3 * each for each in runs])
-            ratios = [b / a for a, b in zip(times["paribus"], times["torch SDPA causal"])]
-            table.goal(case, "torch SDPA causal", ratios, f">= {least:g}x", lambda x, least=least: x >= least)
+            faster = ratios(found["torch SDPA causal"], found["paribus"])
+            table.goal(case, "torch SDPA causal", faster, f">= {least:g}x", at_least(least))
 
 
 def flat(table: Table, options: argparse.Namespace) -> None:
@@ -140,14 +97,14 @@ def flat(table: Table, options: argparse.Namespace) -> None:
         for n in lengths:
             q, k, v = leaves(n, 3)
             gradient = torch.randn(1, HEADS, n, HEAD_DIM)
-            seconds = spent(lambda q=q, k=k, v=v, g=gradient: quantised(q, k, v, codes).backward(g))
+            seconds = spent(step(quantised, (q, k, v, codes), gradient), options.clock)
             if turn:  # the first round warms up
                 per_token[n].append(1e6 * seconds / n)
     for n, runs in per_token.items():
         table.row(case, f"paribus, n = {n}", "time per token", "us", runs)
     middles = [statistics.median(runs) for runs in per_token.values()]
     spread = [max(middles) / min(middles) - 1]
-    table.goal(case, "itself at other lengths", spread, "largest / smallest - 1 <= 15 %", lambda x: x <= 0.15)
+    table.goal(case, "itself at other lengths", spread, "largest / smallest - 1 <= 15 %", at_most(0.15))
 
 
 def mla(table: Table, options: argparse.Namespace) -> None:
@@ -195,18 +152,20 @@ def mla(table: Table, options: argparse.Namespace) -> None:
 
         difference = float((step_ours("absorbed") - step_theirs()).abs().max() / step_theirs().abs().max())
         step_ours("expanded")
-        slow: dict[str, Work] = {"transformers": step_theirs, "paribus, expanded": lambda: step_ours("expanded")}
-        absorbed: list[float] = []
-        times: dict[str, list[float]] = {name: [] for name in slow}
-        for _ in range(options.rounds):
-            absorbed.append(min(spent(lambda: step_ours("absorbed")) for _ in range(3)))
-            for name, work in slow.items():
-                times[name].append(spent(work))
-    table.row(case, "paribus, absorbed", "time of a step", "ms", [1e3 * each for each in absorbed])
-    for name, runs in times.items():
+        absorbed = partial(step_ours, "absorbed")
+        found = in_turn(
+            {
+                "paribus, absorbed": lambda: min(spent(absorbed, options.clock) for _ in range(3)),
+                "transformers": partial(spent, step_theirs, options.clock),
+                "paribus, expanded": partial(spent, partial(step_ours, "expanded"), options.clock),
+            },
+            options.rounds,
+        )
+    for name, runs in found.items():
         table.row(case, name, "time of a step", "ms", [1e3 * each for each in runs])
-        ratios = [b / a for a, b in zip(absorbed, runs)]
-        table.goal(case, f"{name}, which unfolds all latents", ratios, ">= 10x", lambda ratio: ratio >= 10)
+    for name in ("transformers", "paribus, expanded"):
+        faster = ratios(found[name], found["paribus, absorbed"])
+        table.goal(case, f"{name}, which unfolds all latents", faster, ">= 10x", at_least(10))
     table.row(case, "paribus, absorbed", "largest difference from transformers, relative", "1", [difference])
     held = state.rows.untyped_storage().nbytes() / (batch * state.capacity)
     table.row(case, "paribus", "cache", "bytes a token", [held])
@@ -251,12 +210,12 @@ def linear(table: Table, options: argparse.Namespace) -> None:
         with torch.no_grad():
             y, z = ours(), other()
         table.row(case, "paribus", "largest relative difference", "1", [float((y - z).abs().max() / z.abs().max())])
-        in_turn(subjects, 1)
-        times = in_turn(subjects, options.rounds + 2)
-        for subject, runs in times.items():
+        times(subjects, 1, options.clock)
+        found = times(subjects, options.rounds + 2, options.clock)
+        for subject, runs in found.items():
             table.row(case, subject, "time", "ms", [1e3 * each for each in runs])
         peer = "flash-linear-attention, plain torch"
-        table.goal(case, peer, [b / a for a, b in zip(times["paribus"], times[peer])], ">= 2x", lambda x: x >= 2)
+        table.goal(case, peer, ratios(found[peer], found["paribus"]), ">= 2x", at_least(2))
 
 
 def reference(folder: Path | None) -> Callable[..., Tensor] | None:
@@ -274,47 +233,17 @@ def reference(folder: Path | None) -> Callable[..., Tensor] | None:
     return found
 
 
+def version_of_fla(folder: Path | None) -> dict[str, str]:
+    paths = [] if folder is None else sorted(folder.glob("fla_core-*.dist-info"))
+    return {"fla-core": paths[-1].name.removeprefix("fla_core-").removesuffix(".dist-info")} if paths else {}
+
+
 PARTS = {"vq": vq, "flat": flat, "mla": mla, "linear": linear}
 NOTES = """\
 Subjects took turns within each round, and ratios are medians of ratios within a round. Quantising is part
 of the time of quantised keys. transformers keeps the latent too, and unfolds all of it to keys and values in every
 step, as our expanded form does; both layers have the same weights, and their outputs are compared.
 """
-
-
-def show(told: dict[str, Any]) -> None:
-    machine, versions = told["machine"], told["versions"]
-    print("# Mixers\n")
-    print(f"`{told['command']}`\n")
-    print(", ".join(f"{name} {number}" for name, number in versions.items()), end="; ")
-    print(", ".join(f"{name} {value}" for name, value in machine.items()) + ".\n")
-    print(NOTES)
-    print("| case | against | ratio | from - to | goal | |\n|---|---|---|---|---|---|")
-    for one in told["goals"]:
-        met = "met" if one["met"] else "missed"
-        print(
-            f"| {one['case']} | {one['peer']} | {one['ratio_median']:.3g} | {one['low']:.3g} - {one['high']:.3g} | "
-            f"{one['goal']} | {met} |"
-        )
-    print("\n| case | who | what | median | from - to |\n|---|---|---|---|---|")
-    for row in told["rows"]:
-        low, high = min(row["runs"]), max(row["runs"])
-        print(
-            f"| {row['case']} | {row['subject']} | {row['metric']}, {row['unit']} | {row['median']:.4g} | "
-            f"{low:.4g} - {high:.4g} |"
-        )
-
-
-def versions(folder: Path | None) -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in ("torch", "transformers"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "not installed"
-    for path in sorted(folder.glob("fla_core-*.dist-info")) if folder is not None else ():
-        found["fla-core"] = path.name.removeprefix("fla_core-").removesuffix(".dist-info")
-    return found
 
 
 def main() -> None:
@@ -329,36 +258,24 @@ def main() -> None:
     parser.add_argument("--show", metavar="FILE", help="print the tables of a saved --json result, and measure nothing")
     options = parser.parse_args()
     if options.show:
-        show(json.loads(Path(options.show).read_text(encoding="utf-8")))
+        told = json.loads(Path(options.show).read_text(encoding="utf-8"))
+        print(page("Mixers", told, NOTES))
         return
-    global clock
-    if options.cpu_time:
-        clock = time.process_time
+    options.clock = CPU if options.cpu_time else WALL
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    table, load = Table(), os.getloadavg()[0]
+    table, load = Table(aloud=True), os.getloadavg()[0]
     for part in options.only.split(","):
         PARTS[part](table, options)
-    told: dict[str, Any] = {
-        "schema": "paribus.benchmark/1",
-        "name": "mixers",
-        "command": "python " + " ".join(sys.argv),
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "threads": options.threads,
-            "clock": "CPU" if options.cpu_time else "wall",
-            "load at start": round(load, 1),
-            "load at end": round(os.getloadavg()[0], 1),
-        },
-        "versions": versions(options.fla),
-        "rows": table.rows,
-        "goals": table.goals,
+    where = machine() | {
+        "threads": options.threads,
+        "clock": "CPU" if options.cpu_time else "wall",
+        "load at start": round(load, 1),
+        "load at end": round(os.getloadavg()[0], 1),
     }
-    if options.json:
-        print(json.dumps(told, indent=1))
-        return
-    show(told)
+    numbers = versions("torch", "transformers", absent="not installed") | version_of_fla(options.fla)
+    told = table.result("mixers", "python " + " ".join(sys.argv), where, numbers)
+    print(json.dumps(told, indent=1) if options.json else page("Mixers", told, NOTES))
 
 
 if __name__ == "__main__":

@@ -13,13 +13,11 @@ import argparse
 import json
 import math
 import os
-import platform
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Callable
-from importlib.metadata import version
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,47 +37,12 @@ from paribus.normalizers.topk.laplace import LaplaceTopK
 from paribus.normalizers.topk.sigmoid import SigmoidTopK
 from paribus.ops.bisect import bisect
 from paribus.ops.entmax_reference import entmax_by_bisection
+from report import JSON, Table, at_least, at_most, in_turn, machine, page, ratios, spent, timed, versions
 
 ROWS, COLUMNS = 64, 32768
 WIDTH, VOCABULARY = 576, 131072
 GUESSES = (50, 100, 200, 512, 1024)
 EPS = torch.finfo(torch.float32).eps
-
-Row = dict[str, Any]
-
-
-class Table:
-    def __init__(self) -> None:
-        self.rows: list[Row] = []
-        self.goals: list[Row] = []
-
-    def row(self, case: str, subject: str, metric: str, unit: str, runs: list[float]) -> None:
-        median = statistics.median(runs)
-        self.rows.append(
-            {"case": case, "subject": subject, "metric": metric, "unit": unit, "runs": runs, "median": median}
-        )
-        sys.stderr.write(f"{case}: {subject}: {metric} {median:.4g} {unit}\n")
-
-    def goal(self, case: str, peer: str, ratios: list[float], goal: str, met: Callable[[float], bool]) -> None:
-        middle = statistics.median(ratios)
-        self.goals.append(
-            {
-                "case": case,
-                "subject": "paribus",
-                "peer": peer,
-                "ratio_median": middle,
-                "low": min(ratios),
-                "high": max(ratios),
-                "goal": goal,
-                "met": met(middle),
-            }
-        )
-
-
-def cpu_time(work: Callable[[], object]) -> float:
-    start = time.process_time()
-    work()
-    return time.process_time() - start
 
 
 def entmax(table: Table, options: argparse.Namespace) -> None:
@@ -97,14 +60,14 @@ def entmax(table: Table, options: argparse.Namespace) -> None:
         ),
         "entmax-1.25": (AlphaEntmax(alpha=1.25), {"default": lambda x: package.entmax_bisect(x, alpha=1.25)}),
     }
-    for sigma, at_least in ((1.0, 10.0), (5.0, 20.0)):
+    for sigma, least in ((1.0, 10.0), (5.0, 20.0)):
         generator = torch.Generator().manual_seed(0)
         x = (sigma * torch.randn(ROWS, COLUMNS, generator=generator)).requires_grad_()
         g = torch.randn(ROWS, COLUMNS, generator=generator)
 
         def step(function: Callable[[Tensor], Tensor], x: Tensor = x, g: Tensor = g) -> float:
             x.grad = None
-            return cpu_time(lambda: function(x).backward(g))
+            return spent(lambda: function(x).backward(g))
 
         for name, (ours, theirs) in kinds.items():
             case = f"{name}, {ROWS} x {COLUMNS}, float32, sigma {sigma:g}, forward + backward"
@@ -113,22 +76,17 @@ def entmax(table: Table, options: argparse.Namespace) -> None:
             }
             for function in subjects.values():
                 step(function)
-            times: dict[str, list[float]] = {subject: [] for subject in subjects}
-            for _ in range(options.rounds):
-                for subject, function in subjects.items():
-                    times[subject].append(step(function))
+            times = in_turn(
+                {subject: partial(step, function) for subject, function in subjects.items()}, options.rounds
+            )
             for subject, runs in times.items():
                 table.row(case, subject, "CPU time", "ms", [1e3 * run for run in runs])
-
-            def ratios(peer: str, times: dict[str, list[float]] = times) -> list[float]:
-                return [b / a for a, b in zip(times["paribus"], times[peer])]
-
-            met = lambda ratio, least=at_least: ratio >= least  # noqa: E731
-            table.goal(case, "entmax, default", ratios("entmax, default"), f">= {at_least:g}x", met)
+            faster = ratios(times["entmax, default"], times["paribus"])
+            table.goal(case, "entmax, default", faster, f">= {least:g}x", at_least(least))
             guessed = [peer for peer in times if "k=" in peer]
             if guessed:
                 best = min(guessed, key=lambda peer: statistics.median(times[peer]))
-                table.goal(case, f"{best} (its best)", ratios(best), ">= 1x", lambda ratio: ratio >= 1)
+                table.goal(case, f"{best} (its best)", ratios(times[best], times["paribus"]), ">= 1x", at_least(1))
 
 
 def bfloat16(table: Table, options: argparse.Namespace) -> None:
@@ -151,8 +109,8 @@ def bfloat16(table: Table, options: argparse.Namespace) -> None:
                 errors[subject].append(float((p.double() - exact).abs().sum(-1).mean()))
         for subject, runs in errors.items():
             table.row(case, subject, "L1 error", "1", runs)
-        ratios = [a / b for a, b in zip(errors["paribus"], errors["entmax, default"])]
-        table.goal(case, "entmax, default", ratios, "error <= 1/10", lambda ratio: ratio <= 0.1)
+        smaller = ratios(errors["paribus"], errors["entmax, default"])
+        table.goal(case, "entmax, default", smaller, "error <= 1/10", at_most(0.1))
 
 
 def plain_cross_entropy(hidden: Tensor, head: Tensor, target: Tensor) -> Tensor:
@@ -195,31 +153,36 @@ def wide_child(subject: str, tokens: int) -> None:
     head.requires_grad_()
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
     before = resident("VmRSS")
-    start = time.process_time()
-    value = loss(hidden, head, target)
-    value.backward()
-    seconds = time.process_time() - start
+
+    def step() -> Tensor:
+        value = loss(hidden, head, target)
+        value.backward()
+        return value
+
+    seconds, value = timed(step)
     print(json.dumps({"seconds": seconds, "bytes": resident("VmHWM") - before, "loss": value.item()}))
+
+
+def in_a_process(subject: str, tokens: int) -> dict[str, float]:
+    """What `wide_child` finds."""
+    command = [sys.executable, __file__, "--child", subject, "--tokens", str(tokens)]
+    out = subprocess.run(command, capture_output=True, text=True, check=True)
+    found: dict[str, float] = json.loads(out.stdout.splitlines()[-1])
+    return found
 
 
 def wide(table: Table, options: argparse.Namespace) -> None:
     for kind in ("cross entropy", "EMO"):
         case = f"{kind}, {options.tokens} tokens, d={WIDTH}, vocabulary {VOCABULARY}, float32, forward + backward"
-        told: dict[str, list[dict[str, float]]] = {f"{kind}, chunked": [], f"{kind}, plain": []}
-        for _ in range(options.wide_rounds):
-            for subject, runs in told.items():
-                command = [sys.executable, __file__, "--child", subject, "--tokens", str(options.tokens)]
-                out = subprocess.run(command, capture_output=True, text=True, check=True)
-                runs.append(json.loads(out.stdout.splitlines()[-1]))
-        ours, plain = told[f"{kind}, chunked"], told[f"{kind}, plain"]
+        ways = {way: partial(in_a_process, f"{kind}, {way}", options.tokens) for way in ("chunked", "plain")}
+        ours, plain = in_turn(ways, options.wide_rounds).values()
         for subject, runs in (("paribus, chunked", ours), ("plain", plain)):
             table.row(case, subject, "CPU time", "s", [run["seconds"] for run in runs])
             table.row(case, subject, "peak memory of the step", "MiB", [run["bytes"] / 2**20 for run in runs])
             table.row(case, subject, "loss", "nat", [run["loss"] for run in runs])
-        memory = [a["bytes"] / b["bytes"] for a, b in zip(ours, plain)]
-        table.goal(case, "plain", memory, "peak memory <= 1/8", lambda ratio: ratio <= 1 / 8)
-        spent = [a["seconds"] / b["seconds"] for a, b in zip(ours, plain)]
-        table.goal(case, "plain", spent, "time <= 1.1x", lambda ratio: ratio <= 1.1)
+        for figure, goal, most in (("bytes", "peak memory <= 1/8", 1 / 8), ("seconds", "time <= 1.1x", 1.1)):
+            smaller = ratios([run[figure] for run in ours], [run[figure] for run in plain])
+            table.goal(case, "plain", smaller, goal, at_most(most))
 
 
 def published_multilabel(scores: Tensor, index: Tensor) -> Tensor:
@@ -251,7 +214,7 @@ def multilabel(table: Table, options: argparse.Namespace) -> None:
     for subject, runs in errors.items():
         table.row(case, subject, "relative error", "1", runs)
     worst = max(errors["paribus, dense"] + errors["paribus, sparse"])
-    table.goal(case, "float64", [worst], "worst <= 1e-6", lambda error: error <= 1e-6)
+    table.goal(case, "float64", [worst], "worst <= 1e-6", at_most(1e-6))
 
 
 def top_k(table: Table, options: argparse.Namespace) -> None:
@@ -275,7 +238,7 @@ def top_k(table: Table, options: argparse.Namespace) -> None:
             error = (kind(k=k).select(x).double() - exact).abs() / (EPS * (1 + (wide - t).abs()) * exact)
             errors.append(float(error[exact > 1e-30].max()))
         table.row(case, "paribus", "error / (eps (1 + abs(x - t)))", "1", errors)
-        table.goal(case, "float64", [max(errors)], "worst <= 4", lambda error: error <= 4)
+        table.goal(case, "float64", [max(errors)], "worst <= 4", at_most(4))
 
 
 NOTES = """\
@@ -290,30 +253,8 @@ tokens x vocabulary.
 PARTS = {"entmax": entmax, "bfloat16": bfloat16, "multilabel": multilabel, "top_k": top_k, "wide": wide}
 
 
-def tables(told: dict[str, Any]) -> str:
-    lines: list[str] = []
-    say = lines.append
-    machine, versions = told["machine"], told["versions"]
-    say("# Probability\n")
-    say(f"`{told['command']}`\n")
-    told_versions = ", ".join(f"{name} {number}" for name, number in versions.items())
-    say(told_versions + "; " + ", ".join(f"{name} {value}" for name, value in machine.items()) + ".\n")
-    say(NOTES)
-    say("| case | against | ratio or error | from - to | goal | |\n|---|---|---|---|---|---|")
-    for one in told["goals"]:
-        met = "met" if one["met"] else "missed"
-        say(
-            f"| {one['case']} | {one['peer']} | {one['ratio_median']:.3g} | {one['low']:.3g} - {one['high']:.3g} | "
-            f"{one['goal']} | {met} |"
-        )
-    say("\n| case | who | what | median | from - to |\n|---|---|---|---|---|")
-    for row in told["rows"]:
-        low, high = min(row["runs"]), max(row["runs"])
-        say(
-            f"| {row['case']} | {row['subject']} | {row['metric']}, {row['unit']} | {row['median']:.4g} | "
-            f"{low:.4g} - {high:.4g} |"
-        )
-    return "\n".join(lines) + "\n"
+def markdown(told: JSON) -> str:
+    return page("Probability", told, NOTES, ratio="ratio or error")
 
 
 def main() -> None:
@@ -332,31 +273,19 @@ def main() -> None:
         wide_child(options.child, options.tokens)
         return
     if options.show:
-        print(tables(json.loads(Path(options.show).read_text(encoding="utf-8"))), end="")
+        print(markdown(json.loads(Path(options.show).read_text(encoding="utf-8"))))
         return
     if options.quick:
         options.rounds, options.wide_rounds, options.tokens = 1, 1, 256
     torch.set_num_threads(1)
-    table = Table()
+    table = Table(aloud=True)
     for part in options.only.split(","):
         PARTS[part](table, options)
-    told: dict[str, Any] = {
-        "schema": "paribus.benchmark/1",
-        "name": "probability",
-        "command": "python " + " ".join(sys.argv),
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "threads": 1,
-            "load_at_end": os.getloadavg()[0],
-        },
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in ("torch", "entmax")},
-        "rows": table.rows,
-        "goals": table.goals,
-    }
+    where = machine() | {"threads": 1, "load_at_end": os.getloadavg()[0]}
+    told = table.result("probability", "python " + " ".join(sys.argv), where, versions("torch", "entmax"))
     if options.out:
-        options.out.write_text(tables(told), encoding="utf-8")
-    print(json.dumps(told, indent=1) if options.json else tables(told), end="")
+        options.out.write_text(markdown(told) + "\n", encoding="utf-8")
+    print(json.dumps(told, indent=1) if options.json else markdown(told))
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ from paribus.tokenizer.convert import write_bytepiece, write_hugging_face
 from paribus.tokenizer.tokenizer import Tokenizer
 from paribus.tokenizer.train import train
 from paribus.tokenizer.words import words
-from tokenizer_peers import byte_level_bpe, sentencepiece_model, tiktoken_of, version
+from report import JSON, WALL, Table, at_least, grid, in_turn, installed, listed, ratios, spent
+from tokenizer_peers import byte_level_bpe, sentencepiece_model, tiktoken_of
 
 DOCUMENT = 3000  # characters
 SLOW_PEER = 1_000_000  # bytes that bytepiece, and sentencepiece without borders, train on
@@ -75,49 +77,19 @@ def size_of(texts: Sequence[str]) -> int:
     return sum(len(text.encode()) for text in texts)
 
 
-class Table:
-    def __init__(self) -> None:
-        self.rows: list[dict[str, Any]] = []
-        self.goals: list[dict[str, Any]] = []
-
-    def add(self, case: str, subject: str, metric: str, unit: str, runs: Sequence[float]) -> list[float]:
-        median = statistics.median(runs)
-        row = {"case": case, "subject": subject, "metric": metric, "unit": unit, "runs": list(runs), "median": median}
-        self.rows.append(row)
-        return list(runs)
-
-    def goal(self, case: str, peer: str, ours: Sequence[float], theirs: Sequence[float], goal: float) -> None:
-        """ours / theirs, round by round."""
-        ratios = [a / b for a, b in zip(ours, theirs)]
-        median = statistics.median(ratios)
-        self.goals.append(
-            {"case": case, "subject": "paribus", "peer": peer, "ratio_median": median, "low": min(ratios),
-             "high": max(ratios), "goal": goal, "met": median >= goal}
-        )  # fmt: skip
-
-
-def cpu(work: Callable[[], Any]) -> float:
-    began = time.process_time()
-    work()
-    return time.process_time() - began
-
-
 def rate(size: int, work: Callable[[], Any]) -> float:
     """MB/s of CPU time, over as many repetitions as a twentieth of a second takes."""
     began = time.process_time()
-    times = 0
-    while True:
+    times, seconds = 0, 0.0
+    while seconds < 0.05:
         work()
         times += 1
-        spent = time.process_time() - began
-        if spent >= 0.05:
-            return times * size / spent / 1e6
+        seconds = time.process_time() - began
+    return times * size / seconds / 1e6
 
 
-def wall(work: Callable[[], Any]) -> float:
-    began = time.perf_counter()
-    work()
-    return time.perf_counter() - began
+def expect(table: Table, case: str, peer: str, found: Sequence[float], least: float) -> None:
+    table.goal(case, peer, found, least, at_least(least))
 
 
 def own_model(texts: list[str], pieces: int) -> tuple[Tokenizer, int]:
@@ -143,34 +115,34 @@ def measure(learned: list[str], held: Held, options: argparse.Namespace, table: 
     pieces, rounds = options.pieces, options.rounds
     trained: dict[str, list[float]] = {}
     own, min_count = own_model(learned, pieces)
-    trained["paribus"] = [cpu(lambda: train(learned, [pieces], min_count=min_count, jobs=1)) for _ in range(rounds)]
+    trained["paribus"] = [spent(lambda: train(learned, [pieces], min_count=min_count, jobs=1)) for _ in range(rounds)]
     subjects: list[Subject] = [("paribus", own.encode, own.decode, 1)]
     few = head(random.Random(1).sample(learned, len(learned)), min(SLOW_PEER, options.limit))
     few_pieces = min(8000, pieces)
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
-        if version("tokenizers"):
+        if installed("tokenizers"):
             from tokenizers import Tokenizer as Engine
 
             write_hugging_face(own, folder / "tokenizer.json")
             unigram = Engine.from_file(str(folder / "tokenizer.json"))
             found: list[Any] = []
-            trained["tokenizers BPE"] = [cpu(lambda: found.append(byte_level_bpe(learned, pieces)))]
+            trained["tokenizers BPE"] = [spent(lambda: found.append(byte_level_bpe(learned, pieces)))]
             bpe = found[0]
             subjects.append(
                 ("tokenizers Unigram, our pieces", lambda text: unigram.encode(text).ids, unigram.decode, 8)
             )
             subjects.append(("tokenizers BPE", lambda text: bpe.encode(text).ids, bpe.decode, 8))
-            if version("tiktoken"):
+            if installed("tiktoken"):
                 fast = tiktoken_of(bpe)
                 subjects.append(("tiktoken, the same BPE", fast.encode_ordinary, fast.decode_bytes, 1))
-        if version("sentencepiece"):
+        if installed("sentencepiece"):
             made: list[Any] = []
             trained["sentencepiece unigram"] = [
-                cpu(lambda: made.append(sentencepiece_model(learned, pieces, folder, borders=True)))
+                spent(lambda: made.append(sentencepiece_model(learned, pieces, folder, borders=True)))
             ]
             subjects.append(("sentencepiece unigram", made[0].encode, made[0].decode, 1))
-        if version("bytepiece"):
+        if installed("bytepiece"):
             import bytepiece
 
             write_bytepiece(own, folder / "bytepiece.json")
@@ -186,20 +158,20 @@ def measure(learned: list[str], held: Held, options: argparse.Namespace, table: 
         }  # fmt: skip
     big = f"train, {size_of(learned) / 1e6:.1f} MB of {', '.join(held)}, {pieces} tokens, min_count {min_count}"
     for subject, seconds in trained.items():
-        table.add(big, subject, "CPU time", "s", seconds)
+        table.row(big, subject, "CPU time", "s", seconds)
     if "sentencepiece unigram" in trained:
         theirs = trained["sentencepiece unigram"][0]
-        table.goal(big, "sentencepiece unigram", [theirs / one for one in trained["paribus"]], [1.0] * rounds, 8)
+        expect(table, big, "sentencepiece unigram", [theirs / one for one in trained["paribus"]], 8)
     for name, texts in held.items():
         case = f"{name}, {own.vocab_size} tokens, {len(texts)} documents of about 3 kB"
         mine = speeds[name]
-        for peer, goal in (("bytepiece, our pieces", 40), ("tokenizers Unigram, our pieces", 30)):
+        for peer, least in (("bytepiece, our pieces", 40), ("tokenizers Unigram, our pieces", 30)):
             if peer in mine:
-                table.goal(f"encode, {case}", peer, mine["paribus"], mine[peer], goal)
+                expect(table, f"encode, {case}", peer, ratios(mine["paribus"], mine[peer]), least)
         fast_peers = {p: s for p, s in mine.items() if p.startswith(("sentencepiece", "tiktoken"))}
         if fast_peers:
             peer = max(fast_peers, key=lambda p: statistics.median(fast_peers[p]))
-            table.goal(f"encode, {case}", peer, mine["paribus"], fast_peers[peer], 3)
+            expect(table, f"encode, {case}", peer, ratios(mine["paribus"], fast_peers[peer]), 3)
         sampling_and_threads(case, own, texts, mine["paribus"], rounds, table)
     word_borders(learned, held, pieces, min_count, table)
     return own
@@ -208,50 +180,55 @@ def measure(learned: list[str], held: Held, options: argparse.Namespace, table: 
 def slow_trainers(texts: list[str], pieces: int, folder: Path, rounds: int, table: Table) -> None:
     """The trainers that need minutes for ten megabytes, on less of it."""
     case = f"train, {size_of(texts) / 1e6:.1f} MB of it, {pieces} tokens, min_count 2"
-    ours = [cpu(lambda: train(texts, [pieces], min_count=2, jobs=1, segmentation=1)) for _ in range(rounds)]
-    table.add(case, "paribus", "CPU time", "s", ours)
-    if version("bytepiece"):
+    ours = [spent(lambda: train(texts, [pieces], min_count=2, jobs=1, segmentation=1)) for _ in range(rounds)]
+    table.row(case, "paribus", "CPU time", "s", ours)
+    if installed("bytepiece"):
         import bytepiece
 
         with open(os.devnull, "w") as silent:
             sys.stderr, kept = silent, sys.stderr
-            theirs = cpu(lambda: bytepiece.Trainer(max_vocab_size=pieces, min_count=2).train(texts))
+            theirs = spent(lambda: bytepiece.Trainer(max_vocab_size=pieces, min_count=2).train(texts))
             sys.stderr = kept
-        table.add(case, "bytepiece", "CPU time", "s", [theirs])
-        table.goal(case, "bytepiece", [theirs / one for one in ours], [1.0] * rounds, 60)
-    if version("sentencepiece"):
+        table.row(case, "bytepiece", "CPU time", "s", [theirs])
+        expect(table, case, "bytepiece", [theirs / one for one in ours], 60)
+    if installed("sentencepiece"):
         for borders in (True, False):
             label = f"sentencepiece unigram, {'with' if borders else 'without'} borders"
-            theirs = cpu(lambda b=borders: sentencepiece_model(texts, pieces, folder, b))
-            table.add(case, label, "CPU time", "s", [theirs])
-            table.goal(case, label, [theirs / one for one in ours], [1.0] * rounds, 8)
+            theirs = spent(lambda b=borders: sentencepiece_model(texts, pieces, folder, b))
+            table.row(case, label, "CPU time", "s", [theirs])
+            expect(table, case, label, [theirs / one for one in ours], 8)
 
 
 def encode_and_decode(
     case: str, subjects: list[Subject], held: list[str], own: Tokenizer, rounds: int, table: Table
 ) -> dict[str, list[float]]:
-    speeds: dict[str, list[float]] = {subject[0]: [] for subject in subjects}
-    back: dict[str, list[float]] = {subject[0]: [] for subject in subjects}
     shares = {name: held[: max(1, len(held) // share)] for name, _, _, share in subjects}
     for name, encode, _, _ in subjects:
         if name.endswith("our pieces"):
             same = [list(encode(text)) == own.encode(text).tolist() for text in held]
-            table.add(f"encode, {case}", name, "documents with our tokens", "%", [100 * sum(same) / len(same)])
+            table.row(f"encode, {case}", name, "documents with our tokens", "%", [100 * sum(same) / len(same)])
         tokens = sum(len(encode(text)) for text in held)
-        table.add(f"encode, {case}", name, "compression", "bytes per token", [size_of(held) / tokens])
-    for _ in range(rounds):
-        for name, encode, decode, _ in subjects:
-            texts = shares[name]
-            ids = [encode(text) for text in texts]
-            speeds[name].append(rate(size_of(texts), lambda e=encode, t=texts: [e(one) for one in t]))
-            back[name].append(rate(size_of(texts), lambda d=decode, i=ids: [d(one) for one in i]))
+        table.row(f"encode, {case}", name, "compression", "bytes per token", [size_of(held) / tokens])
+
+    def there_and_back(name: str, encode: Callable[[str], Any], decode: Callable[[Any], Any]) -> tuple[float, float]:
+        texts = shares[name]
+        ids = [encode(text) for text in texts]
+        size = size_of(texts)
+        return (
+            rate(size, lambda: [encode(one) for one in texts]),
+            rate(size, lambda: [decode(one) for one in ids]),
+        )
+
+    found = in_turn({name: partial(there_and_back, name, to, fro) for name, to, fro, _ in subjects}, rounds)
+    speeds = {name: [encoding for encoding, _ in runs] for name, runs in found.items()}
+    back = {name: [decoding for _, decoding in runs] for name, runs in found.items()}
     for name in speeds:
-        table.add(f"encode, {case}", name, "speed", "MB/s", speeds[name])
-        table.add(f"decode, {case}", name, "speed", "MB/s", back[name])
+        table.row(f"encode, {case}", name, "speed", "MB/s", speeds[name])
+        table.row(f"decode, {case}", name, "speed", "MB/s", back[name])
     peers = [name for name in back if name != "paribus"]
     if peers:
         peer = max(peers, key=lambda p: statistics.median(back[p]))
-        table.goal(f"decode, {case}", peer, back["paribus"], back[peer], 10)
+        expect(table, f"decode, {case}", peer, ratios(back["paribus"], back[peer]), 10)
     return speeds
 
 
@@ -261,16 +238,14 @@ def sampling_and_threads(
     total = size_of(held)
     own.sample(held[0], 0.5, 0)
     drawn = [rate(total, lambda: [own.sample(text, 0.5, 0, i) for i, text in enumerate(held)]) for _ in range(rounds)]
-    table.add(f"sample, alpha 0.5, {case}", "paribus", "speed", "MB/s", drawn)
-    table.goal(f"sample, alpha 0.5, {case}", "paribus encode", drawn, greedy, 0.5)
+    table.row(f"sample, alpha 0.5, {case}", "paribus", "speed", "MB/s", drawn)
+    expect(table, f"sample, alpha 0.5, {case}", "paribus encode", ratios(drawn, greedy), 0.5)
     many = held * max(1, 20_000_000 // total)
-    both: dict[int, list[float]] = {1: [], 2: []}
-    for _ in range(rounds):
-        for threads in (1, 2):
-            both[threads].append(size_of(many) / wall(lambda n=threads: own.encode_batch(many, n)) / 1e6)
+    size = size_of(many)
+    both = in_turn({n: lambda n=n: size / spent(lambda: own.encode_batch(many, n), WALL) / 1e6 for n in (1, 2)}, rounds)
     for threads, runs in both.items():
-        table.add(f"encode_batch, {case}", f"paribus, {threads} threads", "speed, wall clock", "MB/s", runs)
-    table.goal(f"encode_batch, {case}, 2 threads", "paribus, 1 thread", both[2], both[1], 1.8)
+        table.row(f"encode_batch, {case}", f"paribus, {threads} threads", "speed, wall clock", "MB/s", runs)
+    expect(table, f"encode_batch, {case}, 2 threads", "paribus, 1 thread", ratios(both[2], both[1]), 1.8)
 
 
 def word_borders(learned: list[str], held: Held, pieces: int, min_count: int, table: Table) -> None:
@@ -280,7 +255,7 @@ def word_borders(learned: list[str], held: Held, pieces: int, min_count: int, ta
     )[0]  # fmt: skip
     for name, texts in held.items():
         tokens = sum(len(ids) for text in texts for ids in inside.encode_batch(words(text.encode()), 1))
-        table.add(
+        table.row(
             f"encode, {name}, {inside.vocab_size} tokens", "paribus, with borders", "compression", "bytes per token",
             [size_of(texts) / tokens],
         )  # fmt: skip
@@ -298,21 +273,21 @@ def worst_cases(own: Tokenizer, options: argparse.Namespace, table: Table) -> No
         cases["one line of 100 MB"] = (line * (100_000_000 // len(line) + 1))[:100_000_000]
         cases["100 MB of a"] = b"a" * 100_000_000
     for name, data in cases.items():
-        runs = [len(data) / cpu(lambda d=data: own.encode(d)) / 1e6 for _ in range(min(options.rounds, 3))]
-        table.add(name, "paribus", "speed", "MB/s", runs)
-        table.goal(name, "10 MB/s", runs, [10.0] * len(runs), 1)
+        runs = [len(data) / spent(lambda d=data: own.encode(d)) / 1e6 for _ in range(min(options.rounds, 3))]
+        table.row(name, "paribus", "speed", "MB/s", runs)
+        expect(table, name, "10 MB/s", [one / 10 for one in runs], 1)
 
 
 def loading(own: Tokenizer, rounds: int, table: Table) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "m.bp"
         own.save(path)
-        runs = [1000 * wall(lambda: Tokenizer.load(path)) for _ in range(rounds * 3)]
-        table.add(f"load, {path.stat().st_size / 1e6:.1f} MB, {own.vocab_size} tokens", "paribus", "time", "ms", runs)
-        table.goal("load", "5 ms", [5.0] * len(runs), runs, 1)
+        runs = [1000 * spent(lambda: Tokenizer.load(path), WALL) for _ in range(rounds * 3)]
+        table.row(f"load, {path.stat().st_size / 1e6:.1f} MB, {own.vocab_size} tokens", "paribus", "time", "ms", runs)
+        expect(table, "load", "5 ms", [5 / one for one in runs], 1)
 
 
-def machine() -> dict[str, Any]:
+def machine() -> JSON:
     text = subprocess.run(["lscpu"], capture_output=True, text=True, check=False).stdout if os.name == "posix" else ""
     name = next((line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("Model name")), "")
     return {"processor": name or platform.processor(), "cores": os.cpu_count(), "python": platform.python_version(),
@@ -330,9 +305,9 @@ def large(folders: list[Path], limit: int, table: Table) -> None:
     told = json.loads(done.stdout)
     case = f"train, {size / 1e6:.0f} MB in {len(paths)} distinct files, 64000 tokens, memory 1GiB, 2 threads"
     for metric, unit in (("wall clock", "s"), ("CPU time", "s"), ("resident at most", "MiB"), ("disk at most", "MB")):
-        table.add(case, "paribus", metric, unit, [told[metric]])
-    table.goal(case, "60 s for 300 MB", [60 * size / 300e6], [told["wall clock"]], 1)
-    table.goal(case, "1 GiB resident", [1024.0], [told["resident at most"]], 1)
+        table.row(case, "paribus", metric, unit, [told[metric]])
+    expect(table, case, "60 s for 300 MB", [60 * size / 300e6 / told["wall clock"]], 1)
+    expect(table, case, "1 GiB resident", [1024 / told["resident at most"]], 1)
 
 
 def main() -> None:
@@ -365,34 +340,41 @@ def main() -> None:
     default = [Path(sysconfig.get_paths()[name]) for name in ("stdlib", "purelib")] + [Path("/usr/share")]
     large(options.large or default, 2_000_000 if options.quick else tokenizer_large.LARGE, table)
     peers = ("paribus", "numpy", "bytepiece", "sentencepiece", "tokenizers", "tiktoken")
-    result = {
-        "schema": "paribus.benchmark/1",
-        "name": "tokenizer",
-        # Of folders the name, since their places are this machine's.
-        "command": " ".join(["python benchmarks/tokenizer.py", *(Path(word).name for word in sys.argv[1:])]),
-        "machine": about,
-        "versions": {package: version(package) or "not installed, left out" for package in peers},
-        "rows": table.rows,
-        "goals": table.goals,
-    }
+    # Of folders the name, since their places are this machine's.
+    command = " ".join(["python benchmarks/tokenizer.py", *(Path(word).name for word in sys.argv[1:])])
+    found = {package: installed(package) or "not installed, left out" for package in peers}
+    result = table.result("tokenizer", command, about, found)
     if options.out:
         options.out.write_text(markdown(result), encoding="utf-8")
     print(json.dumps(result, indent=1, ensure_ascii=False) if options.json else markdown(result))
 
 
-def markdown(result: dict[str, Any]) -> str:
-    lines = ["# The tokenizer beside its peers", "", f"`{result['command']}`", ""]
-    lines += [f"{key}: {', '.join(f'{k} {v}' for k, v in result[key].items())}  " for key in ("machine", "versions")]
-    lines += ["", "## Goals", "| case | peer | ratio | low to high | goal | met |", "|---|---|---|---|---|---|"]
-    for goal in result["goals"]:
-        span, met = f"{goal['low']:.3g} to {goal['high']:.3g}", "yes" if goal["met"] else "**no**"
-        lines.append(
-            f"| {goal['case']} | {goal['peer']} | {goal['ratio_median']:.3g} | {span} | {goal['goal']} | {met} |"
+def markdown(result: JSON) -> str:
+    goals = [
+        (
+            goal["case"],
+            goal["peer"],
+            f"{goal['ratio_median']:.3g}",
+            f"{goal['low']:.3g} to {goal['high']:.3g}",
+            goal["goal"],
+            "yes" if goal["met"] else "**no**",
         )
-    lines += ["", "## All rows", "| case | subject | metric | median | low to high |", "|---|---|---|---|---|"]
-    for row in result["rows"]:
-        span, what = f"{min(row['runs']):.3g} to {max(row['runs']):.3g}", f"{row['metric']}, {row['unit']}"
-        lines.append(f"| {row['case']} | {row['subject']} | {what} | {row['median']:.3g} | {span} |")
+        for goal in result["goals"]
+    ]
+    rows = [
+        (
+            row["case"],
+            row["subject"],
+            f"{row['metric']}, {row['unit']}",
+            f"{row['median']:.3g}",
+            f"{min(row['runs']):.3g} to {max(row['runs']):.3g}",
+        )
+        for row in result["rows"]
+    ]
+    lines = ["# The tokenizer beside its peers", "", f"`{result['command']}`", ""]
+    lines += [f"{key}: {listed(result[key])}  " for key in ("machine", "versions")]
+    lines += ["", "## Goals", grid("| case | peer | ratio | low to high | goal | met |", goals)]
+    lines += ["", "## All rows", grid("| case | subject | metric | median | low to high |", rows)]
     return "\n".join(lines) + "\n"
 
 

@@ -1,15 +1,7 @@
 """The other tokenizers of the benchmark tokenizer.py, trained on the same text."""
 
-import importlib.metadata
 from pathlib import Path
 from typing import Any
-
-
-def version(package: str) -> str | None:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def sentencepiece_model(texts: list[str], pieces: int, folder: Path, borders: bool) -> Any:

@@ -17,15 +17,15 @@ import argparse
 import importlib.util
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from report import Table, at_least, grid, machine, ratios, versions
 
 LENGTH, BATCH, LAYERS, HEADS, WIDTH = 256, 16, 4, 4, 128
 RATE = 1e-3
@@ -223,45 +223,20 @@ class Subject:
             process.wait()
 
 
-def goal(case: str, peer: str, ratios: list[float], at_least: float) -> dict[str, Any]:
-    middle = statistics.median(ratios)
-    return {
-        "case": case,
-        "subject": OURS,
-        "peer": peer,
-        "ratio_median": middle,
-        "low": min(ratios),
-        "high": max(ratios),
-        "goal": f">= {at_least}x",
-        "met": middle >= at_least,
-    }
-
-
-def goals_of(speeds: dict[tuple[str, str, str], list[float]]) -> list[dict[str, Any]]:
+def judge(table: Table, speeds: dict[tuple[str, str, str], list[float]]) -> None:
     """Our grid against each peer's best type of numbers, within rounds."""
 
     def best(subject: str, mode: str) -> str:
         return max(DTYPES, key=lambda dtype: statistics.median(speeds[subject, dtype, mode]))
 
-    grid, found = best(OURS, "2 processes"), []
+    ours_in = best(OURS, "2 processes")
     for peer in (PEER, PEER_KEEPING):
-        for mode, at_least in (("2 processes", 1.4), ("2 threads", 1.6)):
-            if (peer, grid, mode) in speeds:
+        for mode, least in (("2 processes", 1.4), ("2 threads", 1.6)):
+            if (peer, ours_in, mode) in speeds:
                 dtype = best(peer, mode)
-                pairs = zip(speeds[OURS, grid, "2 processes"], speeds[peer, dtype, mode], strict=True)
-                case = f"our 2 processes, {grid}, against {peer}'s {mode}, {dtype}"
-                found.append(goal(case, peer, [a / b for a, b in pairs], at_least))
-    return found
-
-
-def versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for package in ("torch", "transformers"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+                faster = ratios(speeds[OURS, ours_in, "2 processes"], speeds[peer, dtype, mode])
+                case = f"our 2 processes, {ours_in}, against {peer}'s {mode}, {dtype}"
+                table.goal(case, peer, faster, f">= {least}x", at_least(least))
 
 
 def main() -> None:
@@ -284,7 +259,7 @@ def main() -> None:
     names += [LLAMA] if importlib.util.find_spec("transformers") else []
     subjects = {name: Subject(name, options) for name in names}
     speeds: dict[tuple[str, str, str], list[float]] = {}
-    rows: list[dict[str, Any]] = []
+    table = Table()
     for turn in range(options.rounds):
         for dtype in DTYPES:
             for mode, (processes, threads) in MODES.items():
@@ -296,40 +271,31 @@ def main() -> None:
                     speeds.setdefault((name, dtype, mode), []).append(speed)
                     sys.stderr.write(f"round {turn + 1}: {name}, {dtype}, {mode}: {speed:,.0f} tokens/s\n")
     for (name, dtype, mode), runs in speeds.items():
-        case = {"case": f"{dtype}, {mode}", "subject": name, "metric": "training speed", "unit": "tokens/s"}
-        rows.append({**case, "runs": runs, "median": statistics.median(runs)})
+        table.row(f"{dtype}, {mode}", name, "training speed", "tokens/s", runs)
     if options.curve:
         for name in names:
             if name == PEER_KEEPING:
                 continue
             told = subjects[name].run(2, 1, "bfloat16", options.curve, fresh=True)
             runs = [statistics.mean(one["losses"][-LAST:]) for one in told]
-            case = {"case": f"bfloat16, after {options.curve} steps", "subject": name, "metric": "training loss"}
-            rows.append({**case, "unit": "nats", "runs": runs, "median": statistics.median(runs)})
+            table.row(f"bfloat16, after {options.curve} steps", name, "training loss", "nats", runs)
             sys.stderr.write(f"{name}: loss {runs}\n")
     for subject in subjects.values():
         subject.close()
-    goals = goals_of(speeds)
+    judge(table, speeds)
     if options.json:
-        machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
-        result = {
-            "schema": "paribus.benchmark/1",
-            "name": "training_throughput",
-            "command": " ".join(sys.argv),
-            "machine": machine,
-            "versions": versions(),
-            "rows": rows,
-            "goals": goals,
-        }
-        print(json.dumps(result, indent=1))
+        found = versions("torch", "transformers")
+        print(json.dumps(table.result("training_throughput", " ".join(sys.argv), machine(), found), indent=1))
         return
-    print("| subject | parameters | dtype, mode | measure | median | range |\n|---|---|---|---|---|---|")
-    for row in rows:
+
+    def cells(row: dict[str, Any]) -> tuple[str, ...]:
         form = ",.0f" if row["unit"] == "tokens/s" else ".3f"
         low, middle, high = (f"{x:{form}}" for x in (min(row["runs"]), row["median"], max(row["runs"])))
         size, measure = subjects[row["subject"]].n_parameters, f"{row['metric']}, {row['unit']}"
-        print(f"| {row['subject']} | {size:,} | {row['case']} | {measure} | {middle} | {low} to {high} |")
-    for one in goals:
+        return row["subject"], f"{size:,}", row["case"], measure, middle, f"{low} to {high}"
+
+    print(grid("| subject | parameters | dtype, mode | measure | median | range |", map(cells, table.rows)))
+    for one in table.goals:
         met = "met" if one["met"] else "missed"
         print(
             f"\n{one['case']}: {one['ratio_median']:.2f}x ({one['low']:.2f} to {one['high']:.2f}), {one['goal']}: {met}"

@@ -10,11 +10,9 @@ are those of small runs: standard deviation 0.016 between seeds, and one seed in
 import argparse
 import json
 import math
-import platform
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +24,7 @@ from paribus.lab.predictions import Equivalent, Greater, NotWorse, Prediction
 from paribus.lab.rules import CONTRADICTED, EQUIVALENT, REPRODUCED, UNDECIDED, aa_holds
 from paribus.lab.statistics import Paired
 from paribus.lab.verdict import Measure, Verdict, judge
+from report import JSON, Table, system, versions
 
 Differences = NDArray[np.float64]  # (claims, comparisons, n)
 
@@ -217,44 +216,26 @@ PARTS = (
 )
 
 
-def as_json(rows: list[Row], claims: int) -> dict[str, object]:
-    goals = []
+def as_json(rows: list[Row], claims: int) -> JSON:
+    table = Table()
     for row in rows:
+        table.row(row.case, row.subject, "share", "1", [row.share])
         bound = row.most if row.most is not None else row.about
         if bound is None:
             continue
         low, high = row.interval
-        goals.append(
-            {
-                "case": row.case,
-                "subject": row.subject,
-                "peer": f"promised {bound:g}",
-                "ratio_median": row.share / bound,
-                "low": low / bound,
-                "high": high / bound,
-                "goal": "at most 1" if row.most is not None else "1, to 0.03 of power",
-                "met": row.met,
-            }
+        goal = "at most 1" if row.most is not None else "1, to 0.03 of power"
+        table.goal(
+            row.case,
+            f"promised {bound:g}",
+            [row.share / bound],
+            goal,
+            lambda _, row=row: row.met,
+            subject=row.subject,
+            interval=(low / bound, high / bound),
         )
-    return {
-        "schema": "paribus.benchmark/1",
-        "name": "verdict_simulation",
-        "command": f"python benchmarks/verdict_simulation.py --json --verdicts {claims}",
-        "machine": f"{platform.machine()} {platform.system()}",
-        "versions": {"python": platform.python_version()} | {name: version(name) for name in ("numpy", "scipy")},
-        "rows": [
-            {
-                "case": row.case,
-                "subject": row.subject,
-                "metric": "share",
-                "unit": "1",
-                "runs": [row.share],
-                "median": row.share,
-            }
-            for row in rows
-        ],
-        "goals": goals,
-    }
+    command = f"python benchmarks/verdict_simulation.py --json --verdicts {claims}"
+    return table.result("verdict_simulation", command, system(), versions("numpy", "scipy"))
 
 
 def main() -> int:

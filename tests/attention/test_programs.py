@@ -7,8 +7,11 @@ import pytest
 import torch
 
 from paribus.attention import backends, programs
+from paribus.attention.grouped_query import GroupedQuery
 from paribus.attention.programs import Programs, current
 from paribus.normalizers.softmax import Softmax
+from paribus.normalizers.sparsemax import Sparsemax
+from paribus.positions.maps.rerope import ReRoPE
 from paribus.positions.rotary import Rotary
 
 RULED = backends.Choice("materialised", "materialised: by rule")
@@ -173,3 +176,47 @@ def test_the_choice_is_what_runs(program, tmp_path, some, measured, monkeypatch)
     with Programs(None, tmp_path / "programs.json").at_work():
         backends.run(*some, **parts, scale=0.5, mask=None, causal=True, plain_causal=True)
     assert called == [program]
+
+
+def test_what_runs_is_told_with_its_reason(tmp_path, some, measured):
+    """By shape: measured where programs are at work, by rule elsewhere, and nothing where nobody listens."""
+    at = torch.arange(9)[None]
+    parts = {"position": Rotary(), "q_positions": at, "k_positions": at, "keys_rotated": False}
+
+    def attend(normalizer=None):
+        backends.run(
+            *some,
+            **parts,
+            normalizer=normalizer or Softmax(),
+            scale=0.5,
+            mask=None,
+            causal=True,
+            plain_causal=True,
+        )
+
+    with programs.overheard() as heard:
+        with Programs(None, tmp_path / "programs.json").at_work():
+            attend()
+            attend()
+        attend(Sparsemax())
+    attend(Sparsemax())
+    assert heard == {
+        SHAPE: [
+            "materialised: 1 ms against 3 (fused), measured on this machine",
+            "dense: the fused kernel knows softmax only, not Sparsemax",
+        ]
+    }
+    with programs.overheard() as other:
+        attend()
+    assert other == {SHAPE: ["materialised: 9 keys are few enough for materialised scores to be faster on a CPU"]}
+    with programs.overheard() as nothing:
+        pass
+    assert nothing == {}
+
+
+def test_attention_in_pieces_is_told(some):
+    config = GroupedQuery.Config(d_model=16, n_heads=2, position=Rotary(map=ReRoPE(window=8)))
+    with programs.overheard() as heard, torch.no_grad():
+        config.build()(torch.randn(1, 300, 16), torch.arange(300)[None])
+    (reasons,) = heard.values()
+    assert [why.partition(":")[0] for why in reasons] == ["piecewise"]

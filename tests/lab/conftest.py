@@ -45,11 +45,11 @@ class Laboratory:
         manifest = claim.task.data.prepare().manifest if isinstance(claim.task, Trained) else {}
         return make_plan(claim, "tiny", profile, environment or Environment.here("cpu", 1), manifest, seeds)
 
-    def run(self, plan, name="run", spoil: Callable = lambda cell, result: result, watch=None):
+    def run(self, plan, name="run", spoil: Callable = lambda cell, result: result, watch=None, pace=None):
         """(record, the cells that had to be computed)."""
         with RunFolder(self.root / name).opened(plan_json(plan)) as folder:
             executor = Inline(plan, folder, spoil)
-            return Run(plan, folder, executor, watch or Watch()).carry_out(), executor.asked
+            return Run(plan, folder, executor, watch or Watch(), pace).carry_out(), executor.asked
 
 
 @pytest.fixture

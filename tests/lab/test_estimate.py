@@ -9,10 +9,15 @@ import pytest
 import torch
 
 from paribus.core.errors import InputError
+from paribus.evaluation.last_tokens import LastTokens
+from paribus.evaluation.score import TOKENS_AT_ONCE
+from paribus.lab import estimate as lab_estimate
 from paribus.lab import room
 from paribus.lab.claim import Arm, Measured, Profile
-from paribus.lab.estimate import Estimate, check_room, estimate, probe
+from paribus.lab.estimate import Estimate, check_room, estimate, probe, probe_readings
 from paribus.lab.plan import total_cost
+from paribus.normalizers.sparsemax import Sparsemax
+from paribus.training.price import flops
 
 
 def test_a_price_before_anything_is_spent(laboratory, tmp_path, monkeypatch):
@@ -44,6 +49,71 @@ def test_the_probe_leaves_no_trace(laboratory):
     laboratory.root = laboratory.root / "elsewhere"
     again, _ = laboratory.run(plan, "after")
     assert again.results == record.results
+
+
+CLOCK = [0.0]
+
+
+class Slow(Sparsemax):
+    """Takes a hundred seconds each time, of which its FLOPs say nothing."""
+
+    source = "a test"
+
+    def __call__(self, scores, mask=None):
+        CLOCK[0] += 100.0
+        return super().__call__(scores, mask)
+
+
+class Broken(Sparsemax):
+    source = "a test"
+
+    def __call__(self, scores, mask=None):
+        raise RuntimeError("not today")
+
+
+def tick():
+    CLOCK[0] += 1.0
+    return CLOCK[0]
+
+
+def test_readings_are_priced_by_how_each_arm_reads(laboratory, monkeypatch):
+    """Not by the FLOP/s of a training, which says nothing of a dense map."""
+    monkeypatch.setattr(lab_estimate.time, "perf_counter", tick)
+    plain, config = laboratory.claim.arms[0], laboratory.claim.arms[0].config
+    others = [Arm(one.__name__, config.with_mixer(normalizer=one()), reads=plain.name) for one in (Slow, Broken)]
+    claim = replace(
+        laboratory.claim,
+        arms=[plain, *others],
+        predicts=[replace(laboratory.claim.predicts[0], arm="Slow", than=plain.name)],
+    )
+    plan = laboratory.plan(claim)
+    readings = probe_readings(plan)
+    assert readings.keys() == {plain.name, "Slow"}, "what is broken is told by its own cell"
+    work = flops(plan.sized[plain.name].config, 12) * (TOKENS_AT_ONCE // 12)
+    assert readings[plain.name].speed == pytest.approx(work / 1.0)
+    assert readings["Slow"].speed == pytest.approx(work / 101.0)
+    cost = estimate(plan, 1)
+    cells = {(cell.kind, cell.arm): cell for cell in plan.expected_cells()}
+    read = {arm.name: cells["read", arm.name] for arm in claim.arms}
+    assert cost.price(read["Slow"]) == pytest.approx(101 * cost.price(read[plain.name]))
+    assert cost.price(read["Broken"]) == read["Broken"].cost / cost.speed
+    assert cost.price(cells["train", plain.name]) == cells["train", plain.name].cost / cost.speed
+    prices = [cost.price(cell) for cell in plan.expected_cells()]
+    assert cost.seconds == pytest.approx(lab_estimate.STARTUP_SECONDS + sum(prices))
+    assert estimate(plan, 4).seconds == pytest.approx(lab_estimate.STARTUP_SECONDS + sum(prices) / 4)
+
+
+def test_dense_readings_need_memory_for_their_scores(laboratory):
+    """All pairs of the longest window, where no program of fewer is there; probed at a shorter length."""
+    plain, config = laboratory.claim.arms[0], laboratory.claim.arms[0].config
+    dense = Arm("dense", config.with_mixer(normalizer=Sparsemax()), reads=plain.name)
+    task = replace(laboratory.claim.task, metric=LastTokens(last=6, at=(12, 20_000), windows=2))
+    predicts = [replace(laboratory.claim.predicts[0], arm="dense", than=plain.name)]
+    plan = laboratory.plan(replace(laboratory.claim, arms=[plain, dense], task=task, predicts=predicts))
+    readings = probe_readings(plan)
+    assert readings["dense"].bytes > 20_000**2 * 4 * 2  # two heads
+    assert readings[plain.name].bytes < 100 * 2**20
+    assert estimate(plan, 1).bytes_per_worker > readings["dense"].bytes
 
 
 def test_measured_claims_have_no_seconds(laboratory):

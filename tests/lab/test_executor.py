@@ -208,6 +208,10 @@ def test_patience():
     assert Patience(timeout=None, speed=1e12).limit(cell) == Patience.LEAST
     assert Patience(timeout=None, speed=None).limit(cell) is None
     assert Patience(None, 1e9).spell(cell) == "it said nothing for 20000 seconds, 20 times the estimate of 1000"
+    slow = Patience(None, speed=1e12, reading={"a": 1e9})  # as its readings were probed
+    assert slow.limit(replace(cell, kind="read")) == 20 * 1000.0
+    assert slow.spell(replace(cell, kind="read")).endswith("20 times the estimate of 1000")
+    assert slow.limit(replace(cell, kind="read", arm="b")) == slow.limit(cell) == Patience.LEAST
 
 
 def test_a_result_written_just_before_the_end_is_taken(trouble, start, tmp_path, monkeypatch):

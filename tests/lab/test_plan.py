@@ -11,6 +11,7 @@ from paribus.data.text_source import Text
 from paribus.lab.claim import Arm
 from paribus.lab.load import load
 from paribus.lab.plan import plan_json, with_dependencies
+from paribus.losses.output.cross_entropy import CrossEntropy
 from paribus.losses.output.earth_mover import EarthMover
 from paribus.normalizers.softmax import Softmax
 from paribus.positions.maps.rerope import ReRoPE
@@ -253,6 +254,33 @@ def measure(config, replicate):
 tiny = load({tiny!r})[1]
 claim = replace(tiny, statement={statement!r}, {change})
 '''
+
+
+def test_a_compiler_is_part_of_a_training_s_name(laboratory):
+    """And of nothing else: without one, plans and cells have the names that they had before there were any."""
+    plain = laboratory.plan()
+    profile = replace(laboratory.claim.profiles["laptop"], compiler="aot_eager")
+    compiled = laboratory.plan(replace(laboratory.claim, profiles={"laptop": profile}))
+    assert "compiler" not in plain.described()["settings"]
+    assert compiled.described()["settings"]["compiler"] == "aot_eager"
+    ours, theirs = (plan.verdict_cells({"rotary": 1e-2, "none": 1e-2})[0] for plan in (plain, compiled))
+    assert "compiler" not in ours.weights.described()["task"]
+    assert theirs.weights.described()["task"]["compiler"] == theirs.weights.compiler == "aot_eager"
+    assert "compiler" not in theirs.described()["task"]
+
+
+def test_what_cannot_be_compiled(laboratory):
+    def planned(arms=laboratory.claim.arms, **settings):
+        profile = replace(laboratory.claim.profiles["laptop"], **settings)
+        return laboratory.plan(replace(laboratory.claim, arms=arms, profiles={"laptop": profile}))
+
+    with pytest.raises(ConfigError, match=r"no backend of torch.compile; did you mean .*inductor"):
+        planned(compiler="induktor")
+    with pytest.raises(ConfigError, match="a sharded model is not compiled"):
+        planned(compiler="inductor", processes=2)
+    own = [replace(laboratory.claim.arms[0], loss=CrossEntropy()), laboratory.claim.arms[1]]
+    with pytest.raises(ConfigError, match="rotary has a loss of its own"):
+        planned(arms=own, compiler="inductor")
 
 
 @pytest.mark.parametrize(

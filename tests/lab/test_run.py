@@ -2,6 +2,8 @@
 
 import json
 import math
+import platform
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from paribus.core.errors import CellFailed, ConfigError
 from paribus.lab.claim import Arm, Budget, Measured, Profile
 from paribus.lab.folder import CELLS
+from paribus.lab.pace import Pace, Standing
 from paribus.lab.predictions import Equivalent, Greater
 from paribus.lab.record import Tried
 from paribus.lab.report.markdown import markdown
@@ -313,21 +316,113 @@ def test_progress_counts_what_is_spent(laboratory):
     told, stages = [], []
 
     def watch():
-        return Watch(
-            stage=lambda name, cells: stages.append((name, cells)),
-            progress=lambda done, found: told.append((done, found)),
-        )
+        return Watch(stage=lambda name, cells: stages.append((name, cells)), progress=told.append)
 
     plan = laboratory.plan()
     laboratory.run(plan, watch=watch())
-    total = sum(cell.cost for cell in plan.expected_cells())
-    assert told == sorted(told)
-    assert told[0] == (0, 0)
-    assert told[-1] == (pytest.approx(total), 0)
+    assert told[0] == Standing(0.0, None)  # nothing is known yet
+    assert told[-1] == Standing(1.0, 0.0)
+    assert len(told) == 1 + 12
+    assert all(one.left > 0 and 0 < one.share < 1 for one in told[1:-1])
     assert stages == [("verdict", 12)]
     told.clear()
     laboratory.run(plan, watch=watch())
-    assert told[0] == (pytest.approx(total), pytest.approx(total))
+    assert told == [Standing(1.0, 0.0)]
+
+
+def test_what_remains_is_priced_by_what_was_seen(laboratory):
+    """Readings of one arm take a minute where the plan says a second: the time left says so after the first of them."""
+
+    def slow(cell, result):
+        seconds = 60.0 if (cell.kind, cell.arm) == ("read", "none") else 1.0
+        return result | {"measured": {**result["measured"], "seconds": seconds}}
+
+    plan, told = laboratory.plan(), []
+    pace = Pace(price=lambda cell: 1.0)
+    _, computed = laboratory.run(plan, spoil=slow, watch=Watch(progress=told.append), pace=pace)
+    assert told[0].left == len(computed) == 12
+    first = [(cell.kind, cell.arm) for cell in computed].index(("read", "none"))
+    after = computed[first + 1 :]
+    slower = sum((cell.kind, cell.arm) == ("read", "none") for cell in after)
+    assert slower == 3
+    assert told[first + 1].left == pytest.approx(60.0 * slower + len(after) - slower)
+    assert all(one.left > 0 for one in told[:-1])
+
+
+def test_cells_of_later_stages_are_part_of_what_remains(laboratory):
+    """And what a prolonged grid adds is, as soon as it is known."""
+    for extensions in (0, 1):
+        profile = replace(laboratory.claim.profiles["tuned"], grid_extensions=extensions)
+        plan, told = laboratory.plan(replace(laboratory.claim, profiles={"laptop": profile})), []
+        watch, pace = Watch(progress=told.append), Pace(price=lambda cell: 1.0)
+        laboratory.root = laboratory.root / "apart"  # from what the other has trained
+        laboratory.run(plan, watch=watch, pace=pace, spoil=seconds_of_one)
+        lefts = [round(one.left, 6) for one in told]
+        if extensions == 0:
+            assert lefts == [*range(20, 11, -1), *range(12, -1, -1)]
+        else:
+            (begins,) = [i for i in range(1, len(lefts)) if lefts[i] > lefts[i - 1]]
+            assert lefts[begins] > 12
+            assert lefts[begins - 1] == 12
+        assert told[-1] == Standing(1.0, 0.0)
+
+
+# The compiler looks at .grad of what it goes on from after a break.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor:UserWarning")
+@pytest.mark.filterwarnings("ignore:.*Function.* should not be instantiated:DeprecationWarning")
+@pytest.mark.slow
+def test_compiled_trainings_are_the_same_to_rounding(laboratory):
+    """And cells of their own. This backend only traces."""
+    plain, cells = laboratory.run(laboratory.plan(seeds=1), "plain")
+    claim = with_profile(laboratory.claim, compiler="aot_eager")
+    compiled, others = laboratory.run(laboratory.plan(claim, seeds=1), "compiled")
+    assert not {cell.digest for cell in cells} & {cell.digest for cell in others}
+    for name, one in plain.trained.items():
+        other = compiled.trained[name]
+        assert other.cell.compiler == "aot_eager"
+        assert other.result["measured"]["programs"] == {}, "a compiled model tells nothing"
+        assert other.result["metrics"] == pytest.approx(one.result["metrics"], rel=1e-4)
+
+
+def seconds_of_one(cell, result):
+    return result | {"measured": {**result["measured"], "seconds": 1.0}}
+
+
+def test_what_was_found_is_no_speed(laboratory):
+    """Cells of another machine say nothing of this one; those of this one do."""
+    plan = laboratory.plan()
+    laboratory.run(plan, "first")
+    for path in (laboratory.root / "first" / CELLS).glob("*/result.json"):
+        result = json.loads(path.read_text())
+        result["measured"] |= {"host": "elsewhere", "seconds": 1000.0}
+        path.write_text(json.dumps(result))
+    told = []
+    pace = Pace(price=lambda cell: 1.0)
+    laboratory.run(laboratory.plan(seeds=4), "more", watch=Watch(progress=told.append), pace=pace)
+    assert told[0] == Standing(0.5, 12.0)
+    told.clear()
+    for path in (laboratory.root / "first" / CELLS).glob("*/result.json"):
+        result = json.loads(path.read_text())
+        result["measured"]["host"] = platform.node()
+        path.write_text(json.dumps(result))
+    pace = Pace(price=lambda cell: 1.0)
+    shutil.rmtree(laboratory.root / "more")
+    laboratory.run(laboratory.plan(seeds=4), "more", watch=Watch(progress=told.append), pace=pace)
+    assert told[0] == Standing(0.5, pytest.approx(12_000.0))
+
+
+def test_the_programs_of_attention_are_told(laboratory):
+    """By every cell, and once for all in the verdict."""
+    record, _ = laboratory.run(laboratory.plan())
+    told = record.verdict_json()["measured"]["programs"]
+    why = "materialised: 12 keys are few enough for materialised scores to be faster on a CPU"
+    assert [(one["kind"], one["shape"], one["why"], one["arms"], one["cells"]) for one in told] == [
+        ("train", "batch 2, heads 2 / 2, length to 16, width 8 / 8, float32, threads 1", why, ["none", "rotary"], 6),
+        ("read", "batch 16, heads 2 / 2, length to 16, width 8 / 8, float32, threads 1", why, ["none", "rotary"], 6),
+    ]
+    for computed in (*record.trained.values(), *record.read.values()):
+        assert list(computed.result["measured"]["programs"].values()) == [[why]]
+    assert "attention in training: batch 2, heads 2 / 2, length to 16" in markdown(record)
 
 
 def test_a_budget_is_in_tokens(laboratory):

@@ -2,7 +2,7 @@
 
 What is possible depends on the parts and the shape. Among programs of plain causal attention a training chooses by
 measurement, once for each shape and machine, and keeps the choice with the run (programs.py); all else goes by rule,
-so that it gives the same bits each time. `Choice.why` says why.
+so that it gives the same bits each time. `Choice.why` says why, and `programs.overheard` hears it.
 """
 
 from functools import partial
@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from paribus.attention.attend import attend
 from paribus.attention.materialised import causal_bias, materialised
-from paribus.attention.programs import FEW, Program, current
+from paribus.attention.programs import FEW, Program, current, shape_of, tell
 from paribus.attention.tiled import available, tiled
 from paribus.normalizers.base import Normalizer
 from paribus.normalizers.softmax import Softmax
@@ -67,7 +67,7 @@ def choose_causal(ruled: Choice, q: Tensor, k: Tensor, v: Tensor, scale: float, 
     """
     if torch.compiler.is_compiling():
         return ruled
-    programs, (batch, heads, n, width) = current(), q.shape
+    programs, (batch, heads, n, _) = current(), q.shape
     if programs is None or q.device.type != "cpu" or batch * heads * n * n < FEW or not torch.is_grad_enabled():
         return ruled
     ways: dict[Name, Program] = {"fused": partial(fused, scale=scale, mask=None, causal=True)}
@@ -75,14 +75,7 @@ def choose_causal(ruled: Choice, q: Tensor, k: Tensor, v: Tensor, scale: float, 
         ways["materialised"] = partial(materialised, scale=scale)
     if units:
         ways["tiled"] = partial(tiled, scale=scale)
-    dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else q.dtype
-    # Batches of changing lengths would be measured without end.
-    up_to = 2 ** (n - 1).bit_length()
-    shape = (
-        f"batch {batch}, heads {heads} / {k.shape[1]}, length to {up_to}, width {width} / {v.shape[3]}, "
-        f"{str(dtype).removeprefix('torch.')}, threads {torch.get_num_threads()}"
-    )
-    times = programs.times(shape, ways, (q, k, v))
+    times = programs.times(shape_of(q, k, v), ways, (q, k, v))
     best, *others = sorted((name for name in ways if name in times), key=lambda name: times[name])
     against = " and ".join(f"{times[name]:.3g} ({name})" for name in others)
     return Choice(best, f"{best}: {times[best]:.3g} ms against {against or 'nothing else'}, measured on this machine")
@@ -133,6 +126,7 @@ def run(
         rotated_k = k if keys_rotated else position.rotate_key(k, k_positions)
         if plain_causal and choice.program != "dense":
             choice = choose_causal(choice, rotated_q, rotated_k, v, scale, units)
+        tell(choice.why, rotated_q, rotated_k, v)
         if choice.program == "tiled":
             return tiled(rotated_q, rotated_k, v, scale)
         if choice.program == "materialised":
@@ -141,6 +135,7 @@ def run(
             return fused(rotated_q, rotated_k, v, scale=scale, mask=mask, causal=plain_causal)
         pieces = [Piece(rotated_q, rotated_k, None)]
     else:
+        tell(choice.why, q, k, v)
         pieces = position.pieces(q, k, q_positions, k_positions, causal)
     if plain_causal:
         mask = torch.ones(q.shape[2], q.shape[2], dtype=torch.bool, device=q.device).tril()

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from paribus.attention.backends import DENSE_UP_TO
 from paribus.attention.layout import Layout
+from paribus.attention.programs import tell
 from paribus.normalizers.base import Normalizer
 from paribus.normalizers.softmax import Softmax
 from paribus.ops.merge import merged_attention
@@ -50,6 +51,7 @@ def piecewise(
         if shares is None:
             return None
         found.append((rows, hidden, merged_attention(part_q, part_k, part_v, shares, scale)))
+    tell("piecewise: tiles of each piece, joined row by row, and no table of all pairs", q, k, v)
     if len(found) == 1 and len(found[0][0]) == batch and found[0][1] == 0:
         return found[0][2]
     out = torch.zeros_like(q)

@@ -5,6 +5,8 @@ down in two places: beside the checkpoint of the run, which goes on with it wher
 user, from which later runs on this machine take it. Where no `Programs` are at work nothing is measured.
 
     {"schema": "paribus.programs/1", "machine": {...}, "shapes": {SHAPE: {PROGRAM: milliseconds, ...}, ...}}
+
+`overheard` tells which programs computed, whether they were measured or taken by rule, and why.
 """
 
 import json
@@ -28,6 +30,7 @@ HOPELESS = 4.0  # times the fastest, at the first try
 FEW = 2**20
 
 Times = dict[str, float]  # program -> milliseconds of a forward and a backward pass
+Heard = dict[str, list[str]]  # shape -> the programs that computed it, each with its reason
 Program = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
@@ -122,8 +125,40 @@ def _measure(programs: Mapping[Any, Program], like: tuple[Tensor, Tensor, Tensor
 
 
 _current: ContextVar[Programs | None] = ContextVar("programs", default=None)
+_heard: ContextVar[Heard | None] = ContextVar("heard", default=None)
 
 
 def current() -> Programs | None:
     """The programs at work, if choices are to be measured."""
     return _current.get()
+
+
+@contextmanager
+def overheard() -> Iterator[Heard]:
+    """What attention inside is computed by, and why; it fills as the work goes on. A compiled model tells nothing."""
+    heard: Heard = {}
+    token = _heard.set(heard)
+    try:
+        yield heard
+    finally:
+        _heard.reset(token)
+
+
+def tell(why: str, q: Tensor, k: Tensor, v: Tensor) -> None:
+    """Note for whoever listens by what program attention of this shape is computed; `why` begins with its name."""
+    if torch.compiler.is_compiling() or (heard := _heard.get()) is None:
+        return
+    reasons = heard.setdefault(shape_of(q, k, v), [])
+    if why not in reasons:
+        reasons.append(why)
+
+
+def shape_of(q: Tensor, k: Tensor, v: Tensor) -> str:
+    """What a time depends on; lengths up to a power of two, since changing ones would be measured without end."""
+    (batch, heads, n, width), kind = q.shape, q.device.type
+    up_to = 2 ** (n - 1).bit_length()
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else q.dtype
+    return (
+        f"batch {batch}, heads {heads} / {k.shape[1]}, length to {up_to}, width {width} / {v.shape[3]}, "
+        f"{str(dtype).removeprefix('torch.')}, threads {torch.get_num_threads()}"
+    )

@@ -27,6 +27,7 @@ from paribus.lab.estimate import Estimate, check_room, estimate
 from paribus.lab.executors.local import LocalExecutor
 from paribus.lab.folder import ABOUT, RunFolder
 from paribus.lab.load import load
+from paribus.lab.pace import Pace
 from paribus.lab.plan import Plan, make_plan
 from paribus.lab.plan import plan_json as plan_text
 from paribus.lab.run import Run
@@ -94,13 +95,14 @@ def _conduct(
         "processes": plan.profile.processes,
         "timeout": timeout,
         "speed": cost.speed,
+        "reading": dict(cost.reading),
     }
     executor = make(jobs, settings)
     with RunFolder(folder).opened(plan_text(plan)) as run_folder:
         run_folder.write(ABOUT, json_text(about(word, profile_name, seeds, out, cost)))
         try:
             with Display(console, cost) as display:
-                record = Run(plan, run_folder, executor, display.watch).carry_out()
+                record = Run(plan, run_folder, executor, display.watch, Pace(cost.price, jobs)).carry_out()
         except KeyboardInterrupt as error:
             raise Interrupted(
                 f"interrupted; finished cells are kept in {folder}, and the same command goes on from them"

@@ -1,13 +1,16 @@
 """Progress of a run with the time left: a live line on a terminal, a line every ten seconds in a log."""
 
+import threading
 import time
 from types import TracebackType
 from typing import Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from paribus.lab.estimate import Estimate
+from paribus.lab.pace import Standing
 from paribus.lab.run import Watch
 
 LOG_EVERY = 10.0  # seconds
@@ -20,39 +23,48 @@ def clock(seconds: float) -> str:
 
 
 class Display:
-    """FLOPs done out of FLOPs planned; cells cost very different times, so counting cells would mislead."""
+    """The share of the run's seconds that is done, and those that are left, by what cells took so far."""
 
     def __init__(self, console: Console, cost: Estimate) -> None:
-        self.console, self.total = console, max(cost.flops, 1.0)
-        self.live = console.is_terminal
-        self.began = self.logged = time.monotonic()
-        self.expected = cost.seconds
-        self.name = ""
+        self.console, self.live = console, console.is_terminal
+        self.began = self.logged = self.heard = time.monotonic()
+        self.standing = Standing(0.0, cost.seconds)
+        self.name = "starting"
         self.bar = Progress(
             TextColumn("{task.description:<14}"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(compact=True),
+            _Left(self),
             console=console,
-            speed_estimate_period=90,
         )
-        self.task = self.bar.add_task("starting", total=self.total)
+        self.task = self.bar.add_task(self.name, total=100)
+        self.lock, self.ended = threading.Lock(), threading.Event()
         self.watch = Watch(stage=self._stage, progress=self._progress, note=self._note)
 
     def __enter__(self) -> Self:
         if self.live:
             self.bar.start()
+        else:
+            threading.Thread(target=self._tick, daemon=True).start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.ended.set()
         if kind is None:
-            self._progress(self.total, 0.0)
+            self.bar.update(self.task, completed=100)
         if self.live:
             self.bar.stop()
+
+    def left(self) -> str:
+        """The time left in words; never nothing while something remains. What takes longer than it should is told to
+        take on, the longer the more."""
+        if self.standing.left is None:
+            return ""
+        since = time.monotonic() - self.heard
+        return f"{clock(max(self.standing.left - since, since / 4, 1.0))} left"
 
     def _stage(self, name: str, cells: int) -> None:
         self.name = name
@@ -60,17 +72,37 @@ class Display:
         if not self.live:
             self.console.print(f"{name}: {cells} cells to compute")
 
-    def _progress(self, flops: float, found: float) -> None:
-        self.bar.update(self.task, completed=min(flops, self.total))
-        now = time.monotonic()
-        if self.live or now - self.logged < LOG_EVERY:
-            return
-        self.logged = now
-        share = min(1.0, flops / self.total)
-        fresh = flops - found
-        left = (self.total - flops) * (now - self.began) / fresh if fresh > 0 else self.expected
-        told = "" if left is None else f", {clock(max(0.0, left))} left"
-        self.console.print(f"{self.name}: {share:4.0%} after {clock(now - self.began)}{told}")
+    def _progress(self, standing: Standing) -> None:
+        self.standing, self.heard = standing, time.monotonic()
+        self.bar.update(self.task, completed=self._percent())
+        self._log()
+
+    def _percent(self) -> int:
+        """100 when all is done, and not before."""
+        return int(100 * self.standing.share)
+
+    def _log(self) -> None:
+        with self.lock:
+            now = time.monotonic()
+            if self.live or now - self.logged < LOG_EVERY:
+                return
+            self.logged = now
+        told = ", ".join(filter(None, (f"{self._percent():3d}% after {clock(now - self.began)}", self.left())))
+        self.console.print(f"{self.name}: {told}")
+
+    def _tick(self) -> None:
+        """Lines for a log, also while no cell has anything to tell."""
+        while not self.ended.wait(LOG_EVERY):
+            self._log()
 
     def _note(self, text: str) -> None:
         self.console.print(text)
+
+
+class _Left(ProgressColumn):
+    def __init__(self, display: Display) -> None:
+        super().__init__()
+        self.display = display
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.finished else self.display.left())

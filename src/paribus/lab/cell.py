@@ -58,6 +58,7 @@ class Cell:
     goes_on: bool = False  # takes up the whole state of `weights`: its optimizer and its steps, which count as done
     keeps_state: bool = False  # leaves its whole state in place of its weights
     processes: int = 1  # that train together; in the digest through `task`, since sums are taken in another order
+    compiler: str | None = None  # of a training; in the digest through `task`, since it changes bits
     cost: float = 0.0  # FLOPs, for progress; not part of the digest
 
     @cached_property

@@ -111,6 +111,7 @@ class Profile(Part):
     trend: Trend | None = None  # smaller budgets on the way, and a schedule that allows them
     device: Literal["cpu", "cuda"] = "cpu"
     processes: int = 1  # that carry out one training together under torchrun, for a model too large for one GPU
+    compiler: str | None = None  # a backend of torch.compile for the trainings, such as "inductor"
     note: str = ""  # where the rate or the expected sd come from
 
     def check(self) -> None:
@@ -127,6 +128,11 @@ class Profile(Part):
         require(
             self.processes == 1 or self.trend is None,
             f"processes = {self.processes} and a trend: its states are kept by one process; leave one out",
+        )
+        require(
+            self.processes == 1 or self.compiler is None,
+            f"processes = {self.processes} and compiler = {self.compiler!r}: a sharded model is not compiled; leave "
+            "one out",
         )
 
 

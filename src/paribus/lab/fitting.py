@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import torch
 
-from paribus.core.errors import ConfigError
+from paribus.core.errors import ConfigError, nearest
 from paribus.lab.claim import Arm, Claim, Profile, Trained
 from paribus.models.any_module import AnyModule, sees_ahead
 from paribus.training.budget import Sized
@@ -29,6 +29,22 @@ def check_processes(claim: Claim, profile: Profile) -> None:
         raise ConfigError(
             f"processes = {together}, and {', '.join(odd)} has a loss of its own: several processes lower the mean "
             "cross entropy only; take processes = 1"
+        )
+
+
+def check_compiler(claim: Claim, profile: Profile) -> None:
+    """What cannot be compiled, and by what nothing can be."""
+    if profile.compiler is None:
+        return
+    if odd := [arm.name for arm in claim.arms if arm.loss is not None]:
+        raise ConfigError(
+            f"compiler = {profile.compiler!r}, and {', '.join(odd)} has a loss of its own, which takes hidden states "
+            "past the compiled model: take compiler = None"
+        )
+    backends = torch.compiler.list_backends(exclude_tags=())
+    if profile.compiler not in backends:
+        raise ConfigError(
+            f"compiler = {profile.compiler!r} is no backend of torch.compile; {nearest(profile.compiler, backends)}"
         )
 
 

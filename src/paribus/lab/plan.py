@@ -17,7 +17,7 @@ from paribus.lab.cell import ENGINE_REVISION, Cell, Environment, revisions_of
 from paribus.lab.claim import Arm, Claim, Measured, Profile, Trained
 from paribus.lab.code import code_hash
 from paribus.lab.combinations import weights_of
-from paribus.lab.fitting import check_modules, check_processes, check_vocabulary, length_of
+from paribus.lab.fitting import check_compiler, check_modules, check_processes, check_vocabulary, length_of
 from paribus.lab.predictions import Prediction
 from paribus.theory.flops import TRAINING_FACTOR
 from paribus.training.budget import Sized, match, size, width
@@ -122,7 +122,7 @@ class Plan:
             "settings": {
                 name: value
                 for name, value in to_dict(self.profile).items()
-                if (name, value) not in (("trend", None), ("processes", 1))
+                if (name, value) not in (("trend", None), ("processes", 1), ("compiler", None))
             },
             "arms": [
                 {
@@ -235,6 +235,7 @@ class Plan:
                 **({"goes_on": True} if first else {}),
                 **({"keeps_state": True} if keeps_state else {}),
                 **({} if self.profile.processes == 1 else {"processes": self.profile.processes}),
+                **({} if self.profile.compiler is None else {"compiler": self.profile.compiler}),
             },
             revisions=revisions_of(config, self.claim.data_of(arm), recipe, arm.loss),
             replicate=seed,
@@ -248,6 +249,7 @@ class Plan:
             goes_on=first > 0,
             keeps_state=keeps_state,
             processes=self.profile.processes,
+            compiler=self.profile.compiler,
             cost=self.training_flops(arm) * (steps - first) * recipe.batch * self.length_of(arm),
         )
 
@@ -341,6 +343,7 @@ def make_plan(
         task, contract = claim.task, claim.task.match
         check_vocabulary(claim)
         check_processes(claim, profile)
+        check_compiler(claim, profile)
         reference = claim.trained_arms()[0]
         for arm in claim.trained_arms():
             try:

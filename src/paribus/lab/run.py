@@ -15,6 +15,7 @@ from paribus.lab.cell import Cell
 from paribus.lab.claim import Measured
 from paribus.lab.executors.base import Again, Executor, Finished, Progress, spell
 from paribus.lab.folder import MERGED, VERDICT, RunFolder, weights_removed
+from paribus.lab.pace import Pace, Standing
 from paribus.lab.plan import Plan, with_dependencies
 from paribus.lab.record import Computed, Record, Tried
 from paribus.lab.statistics import Paired
@@ -24,18 +25,20 @@ from paribus.lab.verdict import twins as differences_of_twins
 
 @dataclass
 class Watch:
-    """What a run tells while it goes on. `stage` names what begins; `cost` is FLOPs, of which some were done before."""
+    """What a run tells while it goes on. `stage` names what begins, and how many of its cells are to be computed."""
 
     stage: Callable[[str, int], None] = lambda name, cells: None
-    # FLOPs done over the whole run, and how many of them were found done
-    progress: Callable[[float, float], None] = lambda done, found: None
+    progress: Callable[[Standing], None] = lambda standing: None
     note: Callable[[str], None] = lambda text: None
 
 
 class Run:
-    def __init__(self, plan: Plan, folder: RunFolder, executor: Executor, watch: Watch) -> None:
+    def __init__(
+        self, plan: Plan, folder: RunFolder, executor: Executor, watch: Watch, pace: Pace | None = None
+    ) -> None:
         self.plan, self.folder, self.executor, self.watch = plan, folder, executor, watch
-        self.done = self.saved = 0.0  # FLOPs of finished cells, and of those that were finished before
+        self.pace = pace or Pace()
+        self.later = plan.expected_cells()  # those of stages that have not begun
         self.all: dict[str, Computed] = {}  # by digest, over all stages
         self.found = 0  # of them, those that were there before this run
         self.edges: list[str] = []  # arms whose best rate is at an end of the grid even so
@@ -50,6 +53,7 @@ class Run:
                 arms = [arm for arm in plan.claim.trained_arms() if (arm.starts_from is None) == from_scratch]
                 tried += self._search([arm.name for arm in arms], rates)
         cells = plan.verdict_cells(rates)
+        self.later = []
         results = self._compute("verdict", cells, rates)
         computed = [Computed(cell, results[cell.digest]) for cell in with_dependencies(cells)]
         pieces = [c for c in computed if c.cell.kind == "train"]
@@ -113,6 +117,7 @@ class Run:
     def _try(self, arms: Sequence[str], rates: Mapping[str, float], grid: Sequence[float]) -> list[Tried]:
         """Train every arm at every rate of the grid, on the tuning seeds."""
         cells = [cell for name in arms for cell in self.plan.tuning_cells(self.plan.claim.arm(name), rates, grid)]
+        self.later = [cell for cell in self.later if cell.phase != "tune" or cell.arm not in arms]
         results = self._compute("learning rates", cells, rates)
         return [
             Tried(
@@ -134,28 +139,42 @@ class Run:
             if needs is not None and weights_removed(self.folder.cell(needs)):
                 results.pop(needs.digest, None)
         missing = [cell for cell in wanted if cell.digest not in results]
-        # Readers of one training are priced small: what matters is that nothing waits for the last long cell.
         self.watch.stage(stage, len(missing))
-        saved = sum(cell.cost for cell in wanted if cell.digest in results)
-        self.done, self.saved = self.done + saved, self.saved + saved
+        for cell in wanted:
+            if cell.digest in results:
+                self._learn(cell, results[cell.digest], here=False)
         self.found += len(results.keys() - self.all.keys())
-        self.watch.progress(self.done, self.saved)
-        under_way: dict[str, float] = {}
+        shares: dict[str, float] = {}  # of cells at work, what is done
+        self.watch.progress(self._standing(wanted, results, shares))
         for event in self.executor.run(missing, rates):
             match event:
                 case Progress(cell, done, of):
-                    under_way[cell.digest] = cell.cost * done / of
+                    shares[cell.digest] = done / of
+                    self.pace.at_work(cell, done / of, time.monotonic())
                 case Again(cell, why):
+                    self.pace.again(cell)
                     self.watch.note(f"{spell(cell)}: its worker was lost, and it is tried again: {why}")
                 case Finished(cell, result):
-                    under_way.pop(cell.digest, None)
                     results[cell.digest] = result
-                    self.done += cell.cost
+                    self._learn(cell, result, here=True)
                     if result["status"] == "diverged":
                         self.watch.note(f"{cell.arm}, seed {cell.replicate}: diverged, counted as the worst value")
-            self.watch.progress(self.done + sum(under_way.values()), self.saved)
+            self.watch.progress(self._standing(wanted, results, shares))
         self.all |= {cell.digest: Computed(cell, results[cell.digest]) for cell in wanted}
         return results
+
+    def _learn(self, cell: Cell, result: Mapping[str, Any], here: bool) -> None:
+        """Take the seconds of a cell for those that are like it; one that diverged ended early, and says nothing."""
+        told = result["measured"]
+        if result["status"] == "finished" and (here or told.get("host") == platform.node()):
+            self.pace.finished(cell, told["seconds"])
+
+    def _standing(self, wanted: Sequence[Cell], results: Mapping[str, Any], shares: Mapping[str, float]) -> Standing:
+        """Where the whole run stands: the stages before this one, this one, and those to come."""
+        done = {**self.all, **{cell.digest: Computed(cell, {}) for cell in wanted if cell.digest in results}}
+        remaining = [(cell, shares.get(cell.digest, 0.0)) for cell in wanted if cell.digest not in results]
+        remaining += [(cell, 0.0) for cell in self.later if cell.digest not in done]
+        return self.pace.standing((computed.cell for computed in done.values()), remaining)
 
     def _measures(self) -> dict[str, Measure]:
         task = self.plan.task
@@ -193,10 +212,24 @@ class Run:
             "overhead": statistics.median(overheads) if overheads else None,
             "flops": sum(computed.cell.cost for computed in self.all.values()),
             "largest_worker_bytes": max(one.get("worker_bytes", 0) for one in told),
+            "programs": programs_of(self.all.values()),
             "machine": machine(),
             "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "test_openings": openings(self.folder.path),
         }
+
+
+def programs_of(computed: Iterable[Computed]) -> list[dict[str, Any]]:
+    """What attention was computed by, and why: an entry for each kind of cell, shape and reason, with its arms."""
+    found: dict[tuple[str, str, str], list[Cell]] = {}
+    for one in computed:
+        for shape, reasons in one.result["measured"].get("programs", {}).items():
+            for why in reasons:
+                found.setdefault((one.cell.kind, shape, why), []).append(one.cell)
+    return [
+        {"kind": kind, "shape": shape, "why": why, "arms": sorted({cell.arm for cell in cells}), "cells": len(cells)}
+        for (kind, shape, why), cells in sorted(found.items(), key=lambda one: (one[0][0] != "train", one[0]))
+    ]
 
 
 def _is_twin_training(cell: Cell) -> bool:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
+from paribus.attention.programs import overheard
 from paribus.data.source import Stream
 from paribus.lab.cell import Cell
 from paribus.lab.claim import Trained
@@ -39,16 +40,17 @@ def train_together(
     writes = dist.get_rank() == 0
     events = EventFile(folder / EVENTS, lambda event: tell(event["step"] + 1, steps)) if writes else None
     try:
-        outcome = train_sharded(
-            model,
-            stream.batches(seed=cell.replicate, batch=recipe.batch, length=task.train_length, span=task.span),
-            recipe,
-            learning_rate=cell.learning_rate,
-            steps=steps,
-            journal=events or Journal(),
-            progress=folder / SHARDED,
-            every_seconds=checkpoint_seconds,
-        )
+        with overheard() as programs:
+            outcome = train_sharded(
+                model,
+                stream.batches(seed=cell.replicate, batch=recipe.batch, length=task.train_length, span=task.span),
+                recipe,
+                learning_rate=cell.learning_rate,
+                steps=steps,
+                journal=events or Journal(),
+                progress=folder / SHARDED,
+                every_seconds=checkpoint_seconds,
+            )
         if events is not None:
             events.flush()
     finally:
@@ -62,7 +64,7 @@ def train_together(
     trained = whole_weights(model)
     if not writes:
         return {}
-    result = trained_result(task, folder, outcome, dev, initial, dev_seconds)
+    result = trained_result(task, folder, outcome, dev, initial, dev_seconds, programs)
     if result["status"] == "finished":
         save_whole(trained, folder / WEIGHTS)
     return result

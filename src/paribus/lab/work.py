@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from paribus.attention.programs import Heard, overheard
 from paribus.core.config import part_name, to_dict
 from paribus.core.errors import CellFailed, ConfigError
 from paribus.core.seed import derive
@@ -152,32 +153,40 @@ def _train(
         folder / EVENTS, lambda event: tell(event["step"] + 1 - cell.first, steps - cell.first), cell.first
     )
     try:
-        outcome = train(
-            model,
-            stream.batches(seed=cell.replicate, batch=recipe.batch, length=task.train_length, span=task.span),
-            recipe,
-            learning_rate=cell.learning_rate,
-            steps=steps,
-            loss=cell.loss,
-            journal=events,
-            progress=folder / PROGRESS,
-            every_seconds=checkpoint_seconds,
-            start=before if cell.goes_on else None,
-            keep=folder / WEIGHTS if cell.keeps_state else None,
-        )
+        with overheard() as programs:
+            outcome = train(
+                model,
+                stream.batches(seed=cell.replicate, batch=recipe.batch, length=task.train_length, span=task.span),
+                recipe,
+                learning_rate=cell.learning_rate,
+                steps=steps,
+                loss=cell.loss,
+                journal=events,
+                progress=folder / PROGRESS,
+                every_seconds=checkpoint_seconds,
+                start=before if cell.goes_on else None,
+                keep=folder / WEIGHTS if cell.keeps_state else None,
+                compiler=cell.compiler,
+            )
         events.flush()
     finally:
         events.close()
     asked = time.perf_counter()
     dev = worst if outcome.diverged else dev_loss(model, task, stream, device)
-    result = trained_result(task, folder, outcome, dev, initial, time.perf_counter() - asked)
+    result = trained_result(task, folder, outcome, dev, initial, time.perf_counter() - asked, programs)
     if result["status"] == "finished" and not cell.keeps_state:
         save_weights(model, folder / WEIGHTS)
     return result
 
 
 def trained_result(
-    task: Trained, folder: Path, outcome: Outcome, dev: float, initial: dict[str, str], dev_seconds: float
+    task: Trained,
+    folder: Path,
+    outcome: Outcome,
+    dev: float,
+    initial: dict[str, str],
+    dev_seconds: float,
+    programs: Heard,
 ) -> dict[str, Any]:
     """What a training came to; one that diverged, or has no finite loss, counts as the worst."""
     order = hashlib.blake2b(digest_size=16)
@@ -197,6 +206,7 @@ def trained_result(
         "measured": {
             # Forward, backward, optimizer and the dev loss: all that is not the lab's own overhead.
             "model_seconds": outcome.seconds_inside + dev_seconds,
+            "programs": programs,
         },
     }
 
@@ -234,14 +244,16 @@ def _read(cell: Cell, task: Trained, stream: Stream, cells: Path, tell: Tell) ->
     load_weights(model, trained / WEIGHTS)
     model.eval()
     windows = task.metric.held_out(stream)
-    metrics = _numbers(task.metric.measure(model, windows, task.recipe.dtype), cell)
+    with overheard() as programs:
+        metrics = _numbers(task.metric.measure(model, windows, task.recipe.dtype), cell)
     if metrics.keys() != set(task.metric.names()):
         raise CellFailed(
             f"the metric {part_name(type(task.metric))} gave {sorted(metrics)} for arm {cell.arm!r}, its names() are "
             f"{sorted(task.metric.names())}: return exactly those"
         )
     tell(1, 1)
-    return {"status": "finished", "metrics": _checked(metrics, cell), "windows": windows.digest}
+    told = {"programs": programs}
+    return {"status": "finished", "metrics": _checked(metrics, cell), "windows": windows.digest, "measured": told}
 
 
 def _measure(cell: Cell, task: Measured) -> dict[str, Any]:

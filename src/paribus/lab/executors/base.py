@@ -7,7 +7,7 @@ cells at work.
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -81,11 +81,13 @@ class Patience:
     """How long a worker may be silent over a cell: a training is heard at its steps, all else only at its end.
 
     timeout: seconds that the user gave, or None for TIMES the estimate of the cell, at least LEAST seconds. speed:
-    FLOP/s of one worker, or None where nothing is known: without a timeout, patience is endless then.
+    FLOP/s of one worker, or None where nothing is known: without a timeout, patience is endless then. reading: the same
+    of the readings of an arm, where they were probed.
     """
 
     timeout: float | None
     speed: float | None
+    reading: Mapping[str, float] = field(default_factory=dict)
 
     TIMES: ClassVar[int] = 20
     LEAST: ClassVar[float] = 600.0
@@ -93,7 +95,10 @@ class Patience:
     def limit(self, cell: Cell) -> float | None:
         if self.timeout is not None:
             return self.timeout
-        return None if self.speed is None else max(self.LEAST, self.TIMES * cell.cost / self.speed)
+        return None if self.speed is None else max(self.LEAST, self.TIMES * self._estimate(cell, self.speed))
+
+    def _estimate(self, cell: Cell, speed: float) -> float:
+        return cell.cost / (self.reading.get(cell.arm, speed) if cell.kind == "read" else speed)
 
     def spell(self, cell: Cell) -> str:
         """Why a silent worker was stopped, and what can be done."""
@@ -101,13 +106,13 @@ class Patience:
         assert limit is not None
         if self.timeout is not None or self.speed is None:
             return f"it said nothing for {limit:.0f} seconds, the --timeout"
-        estimate = cell.cost / self.speed
+        estimate = self._estimate(cell, self.speed)
         origin = f"{self.TIMES} times the estimate of {estimate:.0f}" if limit > self.LEAST else "the least patience"
         return f"it said nothing for {limit:.0f} seconds, {origin}"
 
 
 def patience_of(settings: Mapping[str, Any]) -> Patience:
-    return Patience(settings.get("timeout"), settings.get("speed"))
+    return Patience(settings.get("timeout"), settings.get("speed"), settings.get("reading", {}))
 
 
 def left_behind(folder: Path) -> dict[str, Any] | None:

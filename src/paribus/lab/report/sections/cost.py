@@ -1,5 +1,9 @@
 """What the run cost, and on what."""
 
+import re
+from collections.abc import Mapping
+from typing import Any
+
 from paribus.lab.record import Record
 from paribus.lab.report.markup import Html, facts, section, table
 from paribus.lab.report.quantity import clock, sized
@@ -49,6 +53,28 @@ def cost_facts(record: Record) -> list[tuple[object, object]]:
     if isinstance(machine, dict):
         units = {"memory_gib": "memory, GiB"}
         rows += [(units.get(name, name), value) for name, value in machine.items()]
+    rows += attention_facts(measured.get("programs") or [])
     if finished := measured.get("finished"):
         rows.append(("finished", finished))
+    return rows
+
+
+def attention_facts(programs: list[Mapping[str, Any]]) -> list[tuple[object, object]]:
+    """By what programs attention was computed, and why: a line a shape of the trainings, a line for all readings.
+
+    programs: `measured.programs` of verdict.json.
+    """
+    by_shape: dict[str, list[str]] = {}
+    read: dict[str, set[int]] = {}  # reason -> lengths
+    for one in programs:
+        if one["kind"] == "train":
+            by_shape.setdefault(one["shape"], []).append(f"{one['why']} ({', '.join(one['arms'])})")
+        elif length := re.search(r"length to (\d+)", one["shape"]):
+            read.setdefault(one["why"], set()).add(int(length[1]))
+    rows: list[tuple[object, object]] = [
+        ("attention in training", f"{shape}: {'; '.join(reasons)}") for shape, reasons in by_shape.items()
+    ]
+    if read:
+        told = [f"{why} (length to {', '.join(map(str, sorted(lengths)))})" for why, lengths in read.items()]
+        rows.append(("attention in reading", "; ".join(told)))
     return rows

@@ -143,13 +143,13 @@ def _step(found: Any, mega: Any) -> list[tuple[str, str]]:
 
 
 def _plot(config: Any, networks: Any, found: Any, path: Path) -> None:
-    from paribus.cli.theory import _axes, _save
+    from paribus.cli.plot import new_axes, save
     from paribus.models import cost as prices
 
     top = max(found.length, 4 * (found.meets_skipping or found.length))
     lengths = sorted({max(1, round(top * 2 ** (-step / 4))) for step in range(40)} | {found.length})
     rest = float(prices.rest_per_token(config, networks))
-    figure, axes = _axes("length (tokens)", "forward FLOPs per token, layers only")
+    figure, axes = new_axes("length (tokens)", "forward FLOPs per token, layers only")
     axes.plot(lengths, [rest] * len(lengths), label="rest", color="black")
     for causal, label in ((False, "quadratic, all pairs"), (True, "quadratic, pairs skipped")):
         growing = [prices.layers_flops(config, n, causal, networks) / n - rest for n in lengths]
@@ -163,4 +163,4 @@ def _plot(config: Any, networks: Any, found: Any, path: Path) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.legend(frameon=False)
-    _save(figure, path)
+    save(figure, path)

@@ -4,32 +4,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
-
-from paribus.core.errors import ConfigError
+from paribus.cli.plot import new_axes, save
 from paribus.theory.rope_base import many_pairs_limit
 from paribus.theory.sparsity import gini, lorenz
 
 
-def _axes(x: str, y: str) -> tuple[Any, Any]:
-    figure: Any = Figure(figsize=(6.4, 4.2), layout="constrained")
-    axes = figure.add_subplot(xlabel=x, ylabel=y)
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _save(figure: Any, path: Path) -> None:
-    if path.suffix.lower() not in (".svg", ".png", ".pdf"):
-        raise ConfigError(f"--plot {path}: expected a name that ends in .svg, .png or .pdf")
-    # Equal pictures, equal bytes.
-    with mpl.rc_context({"svg.hashsalt": "paribus", "svg.fonttype": "none"}):
-        figure.savefig(path, dpi=150, metadata={"Date": None} if path.suffix.lower() == ".svg" else None)
-
-
 def plot_bases(rows: Sequence[dict[str, Any]], head_dim: int, base: float | None, path: Path) -> None:
-    figure, axes = _axes("length (positions)", "base of RoPE")
+    figure, axes = new_axes("length (positions)", "base of RoPE")
     lengths = [row["length"] for row in rows]
     if "gap_free_from" in rows[0]:
         axes.plot(lengths, [row["gap_free_from"] for row in rows], "o-", label="every base from here on is feasible")
@@ -43,11 +24,11 @@ def plot_bases(rows: Sequence[dict[str, Any]], head_dim: int, base: float | None
     axes.set_xticks([], minor=True)
     axes.set_title(f"heads of {head_dim} dimensions", loc="left")
     axes.legend(frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_lorenz(data: Sequence[list[float]], names: Sequence[str], path: Path) -> None:
-    figure, axes = _axes("share of the entries, smallest first", "share of the sum that they hold")
+    figure, axes = new_axes("share of the entries, smallest first", "share of the sum that they hold")
     few = len(data) <= 8
     for row, name in zip(data, names):
         label = f"{name}  (Gini {float(gini(row)):.3f})" if few else None
@@ -55,22 +36,22 @@ def plot_lorenz(data: Sequence[list[float]], names: Sequence[str], path: Path) -
     axes.plot([0, 1], [0, 1], ":", color="grey")
     if few:
         axes.legend(frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def plot_fit(losses: Sequence[float], predicted: Sequence[float], amounts: dict[str, list[float]], path: Path) -> None:
     """One resource: the curve through the points; several: predicted against measured."""
     if len(amounts) == 1:
         ((name, x),) = amounts.items()
-        figure, axes = _axes(name, "loss (nats per token)")
+        figure, axes = new_axes(name, "loss (nats per token)")
         order = sorted(range(len(x)), key=lambda i: x[i])
         axes.plot([x[i] for i in order], [predicted[i] for i in order], "-", label="fit")
         axes.plot(x, losses, "o", label="measured", alpha=0.7)
         axes.set_xscale("log")
     else:
-        figure, axes = _axes("loss predicted by the fit", "loss measured")
+        figure, axes = new_axes("loss predicted by the fit", "loss measured")
         axes.plot(predicted, losses, "o", label="runs", alpha=0.7)
         ends = [min(predicted), max(predicted)]
         axes.plot(ends, ends, "-", label="equal")
     axes.legend(frameon=False)
-    _save(figure, path)
+    save(figure, path)

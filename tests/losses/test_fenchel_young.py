@@ -107,6 +107,14 @@ def test_losses_of_keys_each_for_itself():
         assert FenchelYoung(normalizer=normalizer)(scores, 1.5 * right).isinf().all()  # no such weights are given
 
 
+def test_near_softmax_no_digits_are_lost():
+    scores, target = numbers(5, 50, sigma=2.0).float(), torch.tensor([0, 8, 3, 3, 1])
+    near = FenchelYoung(normalizer=AlphaEntmax(alpha=1.0001))(scores, target)
+    torch.testing.assert_close(near, F.cross_entropy(scores, target, reduction="none"), rtol=0, atol=3e-3)
+    exact = FenchelYoung(normalizer=AlphaEntmax(alpha=1.0001))(scores.double(), target)
+    torch.testing.assert_close(near.double(), exact, rtol=0, atol=1e-5)
+
+
 def test_taylor_softmax_is_the_gradient_of_nothing():
     scores = numbers(4)
     jacobian = torch.autograd.functional.jacobian(TaylorSoftmax(), scores)
@@ -200,6 +208,15 @@ def test_targets_that_are_no_distribution():
     ):
         with pytest.raises(InputError, match=words):
             FenchelYoung(normalizer=LaplaceTopK(k=1))(numbers(2, 3), wrong.double())
+
+
+def test_what_is_hidden_has_no_say_in_the_surrogate():
+    scores = torch.tensor([[1.0, -torch.inf, 0.5]], requires_grad=True)
+    loss = SurrogateLoss(normalizer=Softmax())(scores, torch.tensor([2]))
+    assert loss.isfinite()
+    (grad,) = torch.autograd.grad(loss.sum(), scores)
+    assert grad[0, 1] == 0
+    assert grad[0, 2] < 0
 
 
 def test_the_surrogate_has_the_gradient_and_the_printed_one_has_not():

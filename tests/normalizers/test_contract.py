@@ -223,3 +223,13 @@ def test_strict_use_refuses_rows_shorter_than_k():
             type(example)(k=6).strict(scores)
     with pytest.raises(InputError, match="have no keys"):
         EXAMPLES[0].strict(torch.zeros(2, 0))
+
+
+def test_no_index_is_drawn_from_a_row_that_shows_nothing():
+    for example in EXAMPLES:
+        if hasattr(example, "sample"):
+            assert example.sample(torch.randn(4, 3)).shape == (4,)
+            with pytest.raises(InputError, match="no visible score"):
+                example.sample(torch.randn(2, 3), torch.tensor([[True] * 3, [False] * 3]))
+            with pytest.raises(InputError, match="NaN"):
+                example.sample(torch.tensor([0.0, torch.nan]))

@@ -6,6 +6,7 @@ from scipy.stats import chisquare
 from paribus.core.errors import ConfigError
 from paribus.theory import quanta
 from paribus.theory.quanta import (
+    draw,
     expected_loss,
     exponents,
     frequency,
@@ -91,6 +92,19 @@ def test_rare_quanta_are_drawn_from_the_tail(head, gamma):
     assert chisquare(counts, expected / expected.sum() * drawn.size).pvalue > 1e-3
 
 
+@pytest.mark.parametrize("gamma", [0.5, 1.5])
+def test_samples_need_quanta_as_often_as_the_law_says(gamma):
+    drawn = draw(200_000, gamma)
+    cells = np.arange(1, 31)
+    counts = np.append([np.count_nonzero(drawn == k) for k in cells], np.count_nonzero(drawn > 30))
+    expected = np.append(frequency(cells, gamma), tail(30, gamma)) * drawn.size
+    assert drawn.shape == (200_000,)
+    assert chisquare(counts, expected).pvalue > 1e-3
+    assert (draw(50, gamma) == draw(50, gamma)).all()
+    assert (draw(50, gamma) != draw(50, gamma, seed=1)).any()
+    assert draw(0, gamma).shape == (0,)
+
+
 def test_published_exponents_against_the_theory():
     assert exponents(0.34).data == pytest.approx(0.254, abs=5e-4)
     assert exponents(0.083).steps == pytest.approx(0.077, abs=5e-4)
@@ -109,6 +123,8 @@ def test_published_exponents_against_the_theory():
         (lambda: learned_by_samples(10, 1, 0), "tau"),
         (lambda: learned_by_parameters(10, 0), "per_quantum"),
         (lambda: simulate(10, 1, 0), "tau"),
+        (lambda: draw(-1, 1), "size = -1"),
+        (lambda: draw(10, 0.0), "gamma"),
         (lambda: simulate(-10, 1, 1), "samples"),
         (lambda: simulate(10.5, 1, 1), "integer"),
     ],

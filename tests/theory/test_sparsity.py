@@ -115,12 +115,21 @@ def test_axioms_that_fail(case):
         assert not less < more - 1e-12
 
 
+@pytest.mark.filterwarnings("ignore:q = .*outside q <= 1 <= p:UserWarning")
 def test_the_family_beyond_q_at_most_1_at_most_p_breaks_robin_hood():
     assert float(norm_ratio(UNEVEN, 2, 4)) == pytest.approx(0.7636, abs=5e-5)
     assert float(norm_ratio(EVEN, 2, 4)) == pytest.approx(0.7617, abs=5e-5)
     small = [1e-3] * 2000
     assert float(norm_ratio([1.2, 0.8, *small], 0.2, 0.8)) == pytest.approx(0.76855, abs=5e-6)
     assert float(norm_ratio([1, 1, *small], 0.2, 0.8)) == pytest.approx(0.76797, abs=5e-6)
+
+
+def test_it_warns_there_and_only_there():
+    for q, p in ((2, 4), (0.2, 0.8), (1.01, math.inf)):
+        with pytest.warns(UserWarning, match=r"outside q <= 1 <= p .* \(axiom D1 fails\)"):
+            norm_ratio(EVEN, q, p)
+    for q, p in ((1, 2), (0.5, 1), (1, math.inf)):
+        norm_ratio(EVEN, q, p)  # a warning would be an error here
 
 
 @pytest.mark.parametrize(("q", "p"), [(1, 2), (0.5, 1), (0.5, 2), (1, 4)])

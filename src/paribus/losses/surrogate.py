@@ -29,7 +29,8 @@ class SurrogateLoss(Loss):
         with torch.no_grad():
             gradient = self.normalizer(scores)
             gradient = gradient.scatter_add(-1, index, -torch.ones_like(index, dtype=gradient.dtype)).where(kept, 0.0)
-        return torch.linalg.vecdot(scores.where(kept, 0.0), gradient)
+        # A score of -inf, or of an ignored row, has the gradient 0 and no say.
+        return torch.linalg.vecdot(scores.where(gradient != 0, 0.0), gradient)
 
 
 SurrogateLoss.examples = (SurrogateLoss(),)

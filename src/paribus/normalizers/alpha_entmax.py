@@ -15,6 +15,7 @@ class AlphaEntmax(Normalizer):
 
     source: ClassVar[str] = "Peters, Niculae and Martins, Sparse Sequence-to-Sequence Models, arXiv:1905.05702"
     examples: ClassVar[tuple["AlphaEntmax", ...]] = ()
+    revision: ClassVar[int] = 2
     alpha: float = 1.5  # in (1, 2]
 
     def check(self) -> None:
@@ -27,9 +28,10 @@ class AlphaEntmax(Normalizer):
         return entmax(scores if mask is None else scores.masked_fill(~mask, -torch.inf), self.alpha - 1)
 
     def negentropy(self, weights: Tensor) -> Tensor:
-        """(sum p^alpha - 1) / (alpha (alpha - 1))."""
-        powers = weights.where(weights > 0, 1.0) ** self.alpha * (weights > 0)
-        return (powers.sum(-1) - 1) / (self.alpha * (self.alpha - 1))
+        """(sum p^alpha - 1) / (alpha (alpha - 1)), as sum p (p^(alpha - 1) - 1): no digits are lost near alpha = 1."""
+        log_p = weights.where(weights > 0, 1.0).log()
+        beta = self.alpha - 1
+        return (weights * torch.expm1(beta * log_p)).sum(-1) / (self.alpha * beta)
 
 
 AlphaEntmax.examples = (AlphaEntmax(alpha=1.25), AlphaEntmax(), AlphaEntmax(alpha=2.0))

@@ -61,10 +61,15 @@ class Normalizer(Part, ABC):
 
         InputError for NaN or +inf among visible scores, and for a row without any or with fewer than a member's k.
         """
+        self.check_scores(scores, mask)
+        return self(scores, mask)
+
+    def check_scores(self, scores: Tensor, mask: Tensor | None = None) -> None:
+        """Raise what `strict` raises."""
         if scores.shape[-1] == 0:
             raise InputError(f"scores {tuple(scores.shape)} have no keys: expected at least one in a row")
-        seen = scores if mask is None else scores.masked_fill(~mask, -float("inf"))
-        top = seen.detach().amax(-1)
+        seen = scores.detach() if mask is None else scores.detach().masked_fill(~mask, -float("inf"))
+        top = seen.amax(-1)
         if bool((wrong := ~(top < float("inf"))).any()):
             raise InputError(
                 f"scores of {int(wrong.sum())} of {wrong.numel()} rows hold NaN or +inf: expected finite numbers, or "
@@ -75,11 +80,10 @@ class Normalizer(Part, ABC):
                 f"{int(empty.sum())} of {empty.numel()} rows have no visible score to share the weight: show each row "
                 "at least one, or call the normalizer itself, which gives zeros"
             )
-        shown, wanted = (seen.detach() > -float("inf")).sum(-1), self.least_keys()
+        shown, wanted = (seen > -float("inf")).sum(-1), self.least_keys()
         if bool((few := shown < wanted).any()):
             raise InputError(
                 f"{int(few.sum())} of {few.numel()} rows show fewer than the k = {wanted} keys of "
                 f"{part_name(type(self))}, the shortest {int(shown.min())}: expected k <= keys of every row; take a "
                 "smaller k, or call the normalizer itself, which then keeps them all"
             )
-        return self(scores, mask)

@@ -115,7 +115,8 @@ class GaussianMax(Normalizer):
         return torch.zeros_like(weights[..., 0])
 
     def sample(self, scores: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
-        """One index for each row, (...), drawn with the probabilities that the member gives."""
+        """One index for each row, (...), drawn with the probabilities that the member gives; errors as of `strict`."""
+        self.check_scores(scores, mask)
         x = widened(scores.detach())
         noisy = x + self.scale * torch.empty_like(x).normal_(generator=generator)
         return (noisy if mask is None else noisy.masked_fill(~mask, -torch.inf)).argmax(-1)

@@ -23,7 +23,8 @@ class GumbelMax(Normalizer):
         return masked_softmax(widened(scores) / self.scale, mask).to(scores.dtype)
 
     def sample(self, scores: Tensor, mask: Tensor | None = None, generator: torch.Generator | None = None) -> Tensor:
-        """One index for each row, (...), drawn with the probabilities that the member gives."""
+        """One index for each row, (...), drawn with the probabilities that the member gives; errors as of `strict`."""
+        self.check_scores(scores, mask)
         x = widened(scores.detach())
         exponential = torch.empty_like(x).exponential_(generator=generator)
         noisy = x / self.scale - exponential.log()

@@ -114,6 +114,16 @@ def simulate(
     return learned + (unlearned - learned) * (1 - got)
 
 
+def draw(size: int, gamma: float, seed: int = 0) -> Array:
+    """Which quantum each of that many samples needs: ranks k >= 1 of probability p_k, (size,), not rounded to a last.
+
+    Float64, as rare ranks pass any integer when gamma is small.
+    """
+    _check(gamma)
+    require(isinstance(size, int) and size >= 0, f"size = {size!r}: expected a number of samples >= 0")
+    return _beyond(generator(seed, "quanta draw", repr(gamma)), 0, gamma, size)
+
+
 def _beyond(rng: np.random.Generator, head: int, gamma: float, size: int) -> Array:
     """Draws of k > head with p_k ~ k^-(gamma+1): a rounded Pareto variable, accepted by k^-s over its integral."""
     found = np.empty(0)

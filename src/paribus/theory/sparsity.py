@@ -30,6 +30,7 @@ Non-negative matrix factorization with sparseness constraints, JMLR 5, 2004.
 """
 
 import math
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -46,10 +47,17 @@ def norm_ratio(
 ) -> Array:
     """(l_q / n^(1/q)) / (l_p / n^(1/p)), 0 < q < p <= inf; smaller = sparser. p = inf divides by the maximum.
 
-    Take q <= 1 <= p: outside, a more even vector can be called sparser (D1 fails).
+    Outside q <= 1 <= p it warns, as there a more even vector can be called sparser (D1 fails).
 
     Without `normalised` the divisor is l_p itself, which makes vectors of unequal length incomparable (D4 fails).
     """
+    if 0 < q < p and not q <= 1 <= p:
+        text = f"q = {q:g}, p = {p:g}: outside q <= 1 <= p a more even vector can be called sparser (axiom D1 fails)"
+        warnings.warn(text, stacklevel=2)
+    return _norm_ratio(x, q, p, weights, normalised)
+
+
+def _norm_ratio(x: ArrayLike, q: float, p: float, weights: ArrayLike | None = None, normalised: bool = True) -> Array:
     require(0 < q < p, f"q = {q!r}, p = {p!r}: expected 0 < q < p")
     a, w, n = _rows(x, weights)
     large = np.ones_like(n) if math.isinf(p) else ((w * a**p).sum(-1) / n) ** (1 / p)
@@ -130,7 +138,7 @@ MEASURES = (
     Measure("l1/l2", norm_ratio, -1, ALL_SIX),
     Measure("l1/max", lambda x, weights=None: norm_ratio(x, 1, math.inf, weights), -1, ALL_SIX - {"D1"}),
     Measure("l1/2/l1", lambda x, weights=None: norm_ratio(x, 0.5, 1, weights), -1, ALL_SIX),
-    Measure("l2/l4", lambda x, weights=None: norm_ratio(x, 2, 4, weights), -1, ALL_SIX - {"D1"}),
+    Measure("l2/l4", lambda x, weights=None: _norm_ratio(x, 2, 4, weights), -1, ALL_SIX - {"D1"}),
     Measure("hoyer", hoyer, 1, ALL_SIX - {"D4"}),
     Measure("gini", gini, 1, ALL_SIX),
     Measure("divergence", divergence, 1, ALL_SIX),

@@ -70,6 +70,17 @@ def test_scale_and_direction(measure):
     assert measure(torch.zeros(3)).isnan()
 
 
+@pytest.mark.parametrize("order", [0.95, 1 - 1e-6, 1 + 1e-6, 1.001, 1.05])
+def test_orders_near_one_keep_their_digits(order):
+    """ln sum p^r is small there beside its terms."""
+    x = numbers(3, 40)
+    single = Divergence(order=order)(x.float())
+    torch.testing.assert_close(
+        single.double(), torch.as_tensor(sparsity.divergence(x.numpy(), order)), rtol=0, atol=1e-5
+    )
+    assert gradcheck(Divergence(order=order), numbers(2, 5).requires_grad_())
+
+
 def test_values_that_make_no_sense():
     for wrong in ({"q": 0.0}, {"q": 2.0, "p": 1.0}, {"q": 1.0, "p": 1.0}):
         with pytest.raises(ConfigError, match="0 < q < p"):

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from paribus.core.config import require
@@ -14,6 +15,7 @@ class Divergence(SparsityMeasure):
     source: ClassVar[str] = "Renyi, On measures of entropy and information, 1961; 苏剑林, archive 9595, 2023"
     sparser: ClassVar[int] = 1
     examples: ClassVar[tuple["Divergence", ...]] = ()
+    revision: ClassVar[int] = 2
     order: float = 1.0  # > 0
 
     def check(self) -> None:
@@ -24,6 +26,10 @@ class Divergence(SparsityMeasure):
         if self.order == 1.0:
             # As 0 log 1 where p = 0: the term there is 0 and so, to stay finite, is its slope.
             return n.log() + (p * p.where(p != 0, 1.0).log()).sum(-1)
+        if abs(self.order - 1) < 0.1:
+            # sum p^r - 1 is small: keep it as a difference.
+            log_p = p.where(p != 0, 1.0).log()
+            return n.log() - torch.log1p((p * torch.expm1((self.order - 1) * log_p)).sum(-1)) / (1 - self.order)
         return n.log() - power_sum(p, self.order).log() / (1 - self.order)
 
 

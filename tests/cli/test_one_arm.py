@@ -1,12 +1,19 @@
 """`paribus train`, `evaluate` and `generate`: one arm from text to text."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 CLAIM = """
+import os, signal
 from dataclasses import replace
+from pathlib import Path
 from paribus.data.text_source import Text
 from paribus.evaluation.last_tokens import LastTokens
 from paribus.lab.claim import Arm
@@ -18,6 +25,12 @@ from paribus.text.corpora.folder import Folder
 class Mine(Normalizer):
     source = "a test"
     def __call__(self, scores, mask=None):
+        if Path("die").exists() and Path("model/progress.safetensors").exists():
+            Path("die").unlink()
+            os.kill(os.getpid(), signal.SIGKILL)
+        if Path("stop").exists() and Path("model/progress.safetensors").exists():
+            Path("stop").unlink()
+            raise KeyboardInterrupt
         return Softmax()(scores, mask)
 
 tiny = load({tiny!r})[1]
@@ -121,6 +134,76 @@ def test_a_part_of_the_users_own(paribus_command, file):
     assert said.code == 0, said.err
 
 
+MINE = ("--arm", "mine", *QUICK, "--checkpoint-every", "0")
+LEFT = {"model.json", "weights.safetensors"}
+
+
+def test_a_training_that_is_killed_goes_on_by_the_same_command(paribus_command, file):
+    """To the bits of one that was left alone; another training is refused while its state lies there."""
+    assert paribus_command("train", file, *MINE, "--out", "whole").code == 0
+    Path("die").touch()
+    words = ["train", file, *MINE, "--out", "model"]
+    main = f"import sys; sys.argv = ['paribus', *{words!r}]; from paribus.cli.main import main; main()"
+    killed = subprocess.run([sys.executable, "-c", main], check=False, capture_output=True, env=os.environ)
+    assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert not Path("model/model.json").exists()
+    Path("model/.tmpGONE").write_text("half a state, of a process that was killed as it wrote it")
+    other = paribus_command("train", file, *MINE, "--seed", "1", "--out", "model")
+    assert other.code == 2
+    assert "holds an unfinished training that differs in replicate: finish it by its own command" in other.err
+    said = paribus_command("train", file, *MINE, "--out", "model")
+    assert said.code == 0, said.err
+    assert "goes on from step" in said.out
+    assert Path("model/weights.safetensors").read_bytes() == Path("whole/weights.safetensors").read_bytes()
+    assert {path.name for path in Path("model").iterdir()} == LEFT
+    assert "goes on" not in paribus_command("train", file, *MINE, "--seed", "1", "--out", "model").out
+
+
+def test_a_training_that_is_interrupted_goes_on(paribus_command, file):
+    Path("stop").touch()
+    said = paribus_command("train", file, *MINE, "--out", "model")
+    assert said.code == 130
+    assert "interrupted: the same command goes on from its last checkpoint" in said.err
+    Path("model/training.json").write_text("{")
+    said = paribus_command("train", file, *MINE, "--out", "model")
+    assert said.code == 2
+    assert "training.json is damaged" in said.err
+    Path("model/progress.safetensors").unlink()
+    said = paribus_command("train", file, *MINE, "--out", "model")
+    assert said.code == 0, said.err
+    assert "goes on" not in said.out
+    assert {path.name for path in Path("model").iterdir()} == LEFT
+
+
+def test_two_trainings_in_one_folder(refused, paribus_command, file):
+    Path("model").mkdir()
+    with FileLock("model/.lock"):
+        said = paribus_command("train", file, *QUICK, "--out", "model")
+    assert said.code == 2
+    assert "another training is at work in model" in said.err
+
+
+def test_which_program_computed_attention_is_told(paribus_command, file):
+    said = paribus_command("train", file, "--arm", "mine", *QUICK, "--out", "model")
+    shape = "batch 2, heads 2 / 2, length to 16, width 8 / 8, float32, threads 1"
+    assert f"attention, {shape}: dense: the fused kernel knows softmax only, not Mine" in said.out
+
+
+def test_a_module_of_the_users_own_starts_from_its_seed(paribus_command, tiny):
+    Path("own.py").write_text(
+        "from dataclasses import replace\nfrom torch import nn\nfrom paribus.lab.load import load\n"
+        "from paribus.lab.claim import Arm\nfrom paribus.models.any_module import AnyModule\n"
+        "def net():\n    return nn.Sequential(nn.Embedding(8, 8), nn.Linear(8, 8))\n"
+        f"tiny = load({tiny!r})[1]\n"
+        "claim = replace(tiny, arms=[Arm('rotary', AnyModule.Config(make=net)), tiny.arms[1]],\n"
+        "                task=replace(tiny.task, match='none'))\n"
+    )
+    for out, seed in (("one", 0), ("same", 0), ("other", 1)):
+        assert paribus_command("train", "own.py", *QUICK, "--seed", seed, "--out", out).code == 0
+    one, same, other = (Path(f"{out}/weights.safetensors").read_bytes() for out in ("one", "same", "other"))
+    assert one == same != other
+
+
 def test_a_loss_that_is_not_finite(paribus_command, file):
     said = paribus_command("train", file, "--learning-rate", "1e30", *QUICK, "--out", "model")
     assert said.code == 2
@@ -134,6 +217,8 @@ def test_what_cannot_be_trained(refused, file, tiny):
     assert "no arm 'reader' is trained from scratch" in refused("train", file, "--arm", "reader")
     assert "--tokens 0" in refused("train", file, "--tokens", "0")
     assert "--threads 0" in refused("train", file, "--threads", "0")
+    assert "--device tpu: expected cpu or cuda" in refused("train", file, "--device", "tpu")
+    assert "--checkpoint-every -1" in refused("train", file, "--checkpoint-every=-1")
     for rate in ("0", "-1", "inf", "nan"):
         assert "expected a positive number" in refused("train", file, "--learning-rate", rate)
     assert "trained on Copy, not on text" in refused("train", tiny, "--corpus", "texts")

@@ -11,15 +11,17 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from paribus.attention.programs import overheard
 from paribus.cli.progress import clock
-from paribus.core.config import require
+from paribus.cli.unfinished import going_on, ours
+from paribus.core.config import require, to_dict
 from paribus.core.errors import ConfigError, InputError, Interrupted, nearest
 from paribus.data.text_source import Text
-from paribus.lab.cell import Environment
-from paribus.lab.claim import Claim, Trained
+from paribus.lab.cell import Cell, Environment, revisions_of
+from paribus.lab.claim import Arm, Claim, Trained
 from paribus.lab.load import load
-from paribus.lab.plan import make_plan
-from paribus.layers.parameters import draw
+from paribus.lab.plan import Plan, make_plan
+from paribus.lab.work import build
 from paribus.models.folder import DESCRIPTION, WEIGHTS, save_model
 from paribus.text.corpora import corpus_from_word
 from paribus.tokenizer.bytepiece import BytePiece
@@ -33,11 +35,17 @@ class Told(Journal):
     """Shows the loss as it falls."""
 
     def __init__(self, console: Console, steps: int) -> None:
-        self.console, self.steps = console, steps
+        self.console, self.steps, self.first = console, steps, 0
         self.began = self.logged = time.monotonic()
         columns = (BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), TextColumn("left"))
         self.bar = Progress(*columns, TimeRemainingColumn(compact=True), console=console)
         self.task = self.bar.add_task("", total=steps)
+
+    def rewind(self, step: int) -> None:
+        self.first = step
+        if step:
+            self.bar.update(self.task, completed=step)
+            self.console.print(f"goes on from step {step} of {self.steps}, where it was interrupted")
 
     def event(self, event: dict[str, Any]) -> None:
         loss = "not finite" if event["loss"] is None else f"{event['loss']:.3f}"
@@ -46,7 +54,8 @@ class Told(Journal):
         now, done = time.monotonic(), event["step"] + 1
         if not self.console.is_terminal and now - self.logged > LOG_EVERY:
             self.logged = now
-            self.console.print(f"{text}, {clock((self.steps - done) * (now - self.began) / done)} left")
+            left = (self.steps - done) * (now - self.began) / (done - self.first)
+            self.console.print(f"{text}, {clock(left)} left")
 
 
 def train_arm(
@@ -59,6 +68,8 @@ def train_arm(
     corpus: str | None,
     tokenizer: str | None,
     threads: int | None,
+    device: str,
+    checkpoint_every: float,
     out: Path,
 ) -> None:
     require(tokens is None or tokens >= 1, f"--tokens {tokens}: expected at least 1")
@@ -67,6 +78,9 @@ def train_arm(
         learning_rate is None or 0 < learning_rate < float("inf"),
         f"--learning-rate {learning_rate}: expected a positive number such as 0.002",
     )
+    require(device in ("cpu", "cuda"), f"--device {device}: expected cpu or cuda")
+    require(device == "cpu" or torch.cuda.is_available(), "--device cuda: torch sees no GPU; take --device cpu")
+    require(checkpoint_every >= 0, f"--checkpoint-every {checkpoint_every}: expected seconds, 0 for every step")
     name, claim = load(word)
     task = claim.task
     if not isinstance(task, Trained):
@@ -88,41 +102,80 @@ def train_arm(
     threads = threads or os.cpu_count() or 1
     torch.set_num_threads(threads)
     make_room(out)
-    data = claim.data_of(claim.arm(arm_name))
+    arm = claim.arm(arm_name)
+    data = claim.data_of(arm)
     stream = data.prepare()
-    plan = make_plan(claim, name, profile_name, Environment.here("cpu", threads), stream.manifest)
+    plan = make_plan(claim, name, profile_name, Environment.here(device, threads), stream.manifest)
     steps = plan.steps if tokens is None else max(1, round(tokens / plan.tokens_per_step))
     grid = sorted(profile.learning_rates)
     rate = grid[len(grid) // 2] if learning_rate is None else learning_rate
-    config = plan.sized[arm_name].config
-    model = config.build()
-    draw(model, seed)
+    cell = cell_of(plan, arm, rate, seed, steps)
     console = Console(highlight=False)
     told = Told(console, steps)
     console.print(
         f"{name}, arm {arm_name}: {steps} steps of {plan.tokens_per_step} {plan.counted} at rate {rate:g}, seed {seed}"
     )
     batches = stream.batches(seed=seed, batch=task.recipe.batch, length=task.train_length, span=task.span)
-    try:
-        with told.bar if console.is_terminal else nullcontext():
-            loss = claim.arm(arm_name).loss
-            outcome = run(model, batches, task.recipe, learning_rate=rate, steps=steps, loss=loss, journal=told)
-    except KeyboardInterrupt as error:
-        raise Interrupted("interrupted: one training is saved when it is finished, so nothing is saved") from error
+    with going_on(out, cell) as progress:
+        model = build(cell, torch.device(device))
+        try:
+            with told.bar if console.is_terminal else nullcontext(), overheard() as programs:
+                outcome = run(
+                    model,
+                    batches,
+                    task.recipe,
+                    learning_rate=rate,
+                    steps=steps,
+                    loss=arm.loss,
+                    journal=told,
+                    progress=progress,
+                    every_seconds=checkpoint_every,
+                )
+        except KeyboardInterrupt as error:
+            kept = "its last checkpoint" if progress.exists() else "the start, since no checkpoint was due yet"
+            raise Interrupted(f"interrupted: the same command goes on from {kept}") from error
+        if not outcome.diverged:
+            origin = {
+                "claim": name,
+                "arm": arm_name,
+                "seed": seed,
+                "learning_rate": rate,
+                "steps": steps,
+                "train_length": task.train_length,
+                "manifest": stream.manifest.get("digest", ""),
+            }
+            save_model(model, cell.config, data, origin, out)
     if outcome.diverged:
         raise InputError(f"the loss was not finite at step {outcome.steps}: nothing is saved; use a smaller rate")
-    origin = {
-        "claim": name,
-        "arm": arm_name,
-        "seed": seed,
-        "learning_rate": rate,
-        "steps": steps,
-        "train_length": task.train_length,
-        "manifest": stream.manifest.get("digest", ""),
-    }
-    save_model(model, config, data, origin, out)
-    speed = steps * plan.tokens_per_step / outcome.seconds
+    for shape, reasons in programs.items():
+        console.print(f"attention, {shape}: {'; '.join(reasons)}", soft_wrap=True)
+    speed = (steps - told.first) * plan.tokens_per_step / outcome.seconds
     console.print(f"last loss {outcome.final_loss:.3f} nats per token, {speed:,.0f} {plan.counted}/s; saved in {out}")
+
+
+def cell_of(plan: Plan, arm: Arm, rate: float, seed: int, steps: int) -> Cell:
+    """The training as a cell, which names everything that its numbers depend on."""
+    task, data, config = plan.trained, plan.claim.data_of(arm), plan.sized[arm.name].config
+    return Cell(
+        kind="train",
+        arm=arm.name,
+        phase="verdict",
+        config=config,
+        task={
+            "data": to_dict(data),
+            "manifest": plan.manifest.get("digest", ""),
+            "train_length": task.train_length,
+            "span": task.span,
+            "recipe": to_dict(task.recipe),
+            "loss": None if arm.loss is None else to_dict(arm.loss),
+        },
+        revisions=revisions_of(config, data, task.recipe, arm.loss),
+        replicate=seed,
+        environment=plan.environment,
+        learning_rate=rate,
+        steps=steps,
+        loss=arm.loss,
+    )
 
 
 def with_tokenizer(claim: Claim, word: str) -> Claim:
@@ -144,12 +197,12 @@ def make_room(out: Path) -> None:
     """A folder for the model, made before the training is paid for; one that holds anything else is refused."""
     try:
         out.mkdir(parents=True, exist_ok=True)
-        others = {entry.name.removesuffix(".partial") for entry in out.iterdir()} - {DESCRIPTION, WEIGHTS}
+        names = {entry.name.removesuffix(".partial") for entry in out.iterdir() if not ours(entry.name)}
     except OSError as error:
         raise InputError(
             f"cannot save a model in {out} ({error.strerror}): choose another folder with --out"
         ) from error
-    if others:
+    if names - {DESCRIPTION, WEIGHTS}:
         raise InputError(f"{out} holds other files: choose an empty or new folder with --out")
     if not os.access(out, os.W_OK):
         raise InputError(f"cannot write in {out}: choose another folder with --out")

@@ -20,12 +20,19 @@ def train(
         str | None, typer.Option(help="bytepiece, or a .bp file, in place of the claim's.", metavar="WORD")
     ] = None,
     threads: Annotated[int | None, typer.Option(help="Torch threads; by default all cores.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.", metavar="WORD")] = "cpu",
+    checkpoint_every: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Between two states that are kept while it trains.")
+    ] = 60.0,
     out: Annotated[Path, typer.Option(help="The model's folder.")] = Path("paribus-model"),
 ) -> None:
     """Train one arm and save it.
 
-    `paribus generate` and `paribus evaluate` read its folder.
+    `paribus generate` and `paribus evaluate` read its folder. A training that was interrupted or killed goes on from
+    its last state by the same command.
     """
     from paribus.cli.one_arm import train_arm
 
-    train_arm(claim, arm, profile, tokens, learning_rate, seed, corpus, tokenizer, threads, out)
+    train_arm(
+        claim, arm, profile, tokens, learning_rate, seed, corpus, tokenizer, threads, device, checkpoint_every, out
+    )

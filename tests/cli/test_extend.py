@@ -41,7 +41,9 @@ def test_what_the_methods_would_do(paribus_command, tiny):
     assert said.code == 0, said.err
     assert "trained at 64, asked for 256" in said.out
     told = json.loads(paribus_command("extend", tiny, "--to", "256", "--explain", "--json").out)
-    assert {"plain", "rerope", "yarn", "ntk-aware"} <= {effect["name"] for effect in told["effects"]}
+    effects = {effect["name"]: effect for effect in told["effects"]}
+    assert {"plain", "rerope", "yarn", "ntk-aware"} <= effects.keys()
+    assert effects["log-length"]["score_factor"] == pytest.approx(8 / 6)  # ln 256 / ln 64
 
 
 def test_a_rewrite_is_measured_drawn_and_saved(paribus_command, tiny, tmp_path):
@@ -88,7 +90,13 @@ def test_a_map_of_distances_cannot_be_saved(paribus_command, tiny, tmp_path):
         (("--to", "64", "--method", "rerope"), "--to 64: the model was trained at 64"),
         (("--to", "256", "--method", "reroe"), "no method 'reroe'; did you mean rerope"),
         (("--to", "256", "--method", "rerope", "--window", "65"), "--window 65: expected 1 to 64"),
+        (("--to", "256", "--method", "rerope", "--set", "window=65"), "its window is longer than the 64 tokens"),
         (("--to", "256", "--method", "pi", "--set", "factor"), "--set factor: expected NAME=NUMBER"),
+        (("--to", "256", "--method", "pi", "--set", "factr=2"), "no method has a 'factr'; did you mean factor"),
+        (("--to", "256", "--method", "pi", "--set", "pi.window=2"), "position-interpolation has no 'window'"),
+        (("--to", "256", "--method", "pi", "--set", "yran.factor=2"), "no method 'yran'; did you mean yarn"),
+        (("--to", "256", "--method", "yarn+log-length", "--out", "long"), "LogLength(base=64.0, at_least_one=True)"),
+        (("--to", "256", "--method", "dynamic-ntk", "--out", "long"), "DynamicNTK changes frequencies with the length"),
         (("--to", "256", "--method", "pi", "--set", "factor=0.5"), "factor = 0.5"),
         (("--to", "256", "--method", "pi", "--plot", "p.gif"), "expected a name that ends in"),
     ],
@@ -97,8 +105,30 @@ def test_what_is_refused(refused, tiny, words, told):
     assert told in refused("extend", tiny, *words)
 
 
+def test_a_text_shorter_than_the_asked_length(paribus_command, tiny, tmp_path):
+    """It is refused before anything is read."""
+    (tmp_path / "mid.txt").write_bytes(b"x" * 256)
+    (tmp_path / "long.txt").write_bytes(b"x" * 257)
+    words = ("extend", tiny, "--to", "256", "--method", "pi", "--last", "16", "--evaluate")
+    said = paribus_command(*words, "long.txt", "--evaluate", "mid.txt")
+    assert said.code == 2
+    assert "a text has 256 tokens, contexts up to 256 need 257" in said.err
+    assert "distance probe" not in said.out
+    for last in ("0", "256"):
+        said = paribus_command(*words, "long.txt", "--last", last)
+        assert f"--last {last}: expected 1 to 255 final tokens" in said.err
+
+
+def test_a_length_that_memory_has_no_room_for(monkeypatch, paribus_command, tiny, tmp_path):
+    (tmp_path / "text.txt").write_bytes(b"x" * 300)
+    monkeypatch.setattr("paribus.lab.room.free_memory", lambda: (2**10, "on this machine"))
+    said = paribus_command("extend", tiny, "--to", "256", "--method", "pi", "--last", "16", "--evaluate", "text.txt")
+    assert said.code == 2
+    assert "reading 256 tokens at once takes about 0.0 GiB beside the weights, 0.0 GiB are free" in said.err
+
+
 def test_a_text_that_is_too_short(paribus_command, tiny, tmp_path):
     (tmp_path / "short.txt").write_text("too short")
     said = paribus_command("extend", tiny, "--to", "256", "--method", "pi", "--evaluate", "short.txt")
     assert said.code == 2
-    assert "the longest text has 9 tokens" in said.err
+    assert "a text has 9 tokens, contexts up to 256 need 257" in said.err

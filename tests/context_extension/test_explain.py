@@ -52,6 +52,9 @@ def test_what_the_methods_do():
     assert effect["position-interpolation"].fastest_change == pytest.approx(1 / 4)
     assert effect["ntk-aware"].fastest_change == pytest.approx(1)
     assert effect["ntk-aware"].slowest_arc == pytest.approx(255 / 256)
+    assert effect["yarn"].spelled == "YaRN(factor=4.0, train_length=64)"
+    assert effect["plain"].spelled == "Rotary()"
+    assert effect["log-length"].score_factor == pytest.approx(math.log(256) / math.log(64))
     assert effect["yarn"].score_factor == pytest.approx((0.1 * math.log(4) + 1) ** 2)
 
 

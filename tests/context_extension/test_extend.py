@@ -10,6 +10,7 @@ from paribus.attention import piecewise as program
 from paribus.attention.scales.log_length import LogLength
 from paribus.context_extension.decoder import extend_layers
 from paribus.context_extension.extend import extend, restore
+from paribus.context_extension.method import check_reach
 from paribus.core.errors import InputError
 from paribus.generation.generate import generate
 from paribus.models.checkpoints.open import load_checkpoint
@@ -146,7 +147,7 @@ class TestTheirs:
     @pytest.mark.parametrize("padded", [False, True])
     def test_no_table_of_all_pairs(self, theirs, padded):
         n = 600
-        extend(theirs, ReRoPE(window=150))
+        extend(theirs, ReRoPE(window=60))
         mask = torch.ones(2, n, dtype=torch.int64)
         if padded:
             mask[0, :77] = 0
@@ -201,11 +202,42 @@ class TestTheirs:
         expected = logits(extend(ours, NTKAware(factor=2.0)), tokens())
         assert torch.allclose(logits(theirs, tokens()), expected, atol=1e-4)
 
+    def test_a_window_longer_than_the_trained_length(self, theirs):
+        trained = theirs.config.max_position_embeddings
+        with pytest.raises(InputError, match=f"longer than the {trained} tokens"):
+            extend(theirs, ReRoPE(window=trained + 1))
+
     def test_another_attention_on_raw_keys_is_refused(self, theirs):
         extend(theirs, ReRoPE(window=5))
         theirs.set_attn_implementation("sdpa")
         with pytest.raises(InputError, match=r"set to 'sdpa', which would read keys without their rotation"):
             logits(theirs, tokens())
+
+    def test_a_cache_of_another_reading_is_refused(self, theirs):
+        """Its keys are turned by other frequencies, or not at all."""
+        given = tokens(batch=1)
+
+        def filled():
+            with torch.no_grad():
+                return theirs(given[:, :9], use_cache=True).past_key_values
+
+        def go_on(cache):
+            return logits(theirs, given[:, 9:], past_key_values=cache)
+
+        plain = filled()
+        extend(theirs, ReRoPE(window=5))
+        with pytest.raises(InputError, match=r"filled by the model as it was trained, and Rotary.*ReRoPE\(window=5\)"):
+            go_on(plain)
+        raw = filled()
+        expected = logits(theirs, given)[:, 9:]
+        assert torch.allclose(go_on(raw), expected, atol=1e-4)
+        extend(theirs, NTKAware(factor=2.0))
+        with pytest.raises(InputError, match=r"filled by Rotary.*ReRoPE\(window=5\)"):
+            go_on(raw)
+        restore(theirs)
+        with pytest.raises(InputError, match=r"and the model as it was trained is to go on"):
+            go_on(raw)
+        assert torch.allclose(go_on(filled()), logits(theirs, given)[:, 9:], atol=1e-4)
 
     def test_gradients_reach_the_weights(self, theirs):
         extend(theirs, ReRoPE(window=5))
@@ -220,6 +252,8 @@ def test_what_is_no_method_or_no_model(ours):
         extend(ours, PositionInterpolation(factor=2.0), NTKAware(factor=2.0))
     with pytest.raises(InputError, match="'rerope' is no method of extension"):
         extend(ours, "rerope")
+    with pytest.raises(InputError, match=r"window is longer than the 64 tokens that the model was trained at"):
+        check_reach([LeakyReRoPE(window=65, factor=2.0)], 64)
     with pytest.raises(InputError, match=r"Interleaved\(\) turns other pairs than the model was trained with"):
         extend(ours, Rotary(pairing=Interleaved()))
     with pytest.raises(InputError, match="Linear cannot be extended"):

@@ -51,7 +51,7 @@ def extend(
         raise InputError(f"--plot {plot}: expected a name that ends in .svg, .png or .pdf")
     from paribus.context_extension.explain import facts
     from paribus.context_extension.extend import extend as apply
-    from paribus.context_extension.method import changed
+    from paribus.context_extension.method import changed, check_reach
     from paribus.models.checkpoints.open import load_checkpoint, open_checkpoint
     from paribus.models.checkpoints.rope import described
     from paribus.tokenizer.byte_level import ByteLevelBPE
@@ -60,8 +60,15 @@ def extend(
     changes = read_method(method, _with(numbers(trained, to, window), set_))
     if to <= trained:
         raise InputError(f"--to {to}: the model was trained at {trained}; ask for a longer length")
-    if out is not None:
-        described(changed(rotary, *changes).position, head_dim, trained)  # refuses what no checkpoint can say, now
+    check_reach(changes, trained)
+    reading = changed(rotary, *changes)
+    if out is not None:  # what no checkpoint can say is refused now
+        if reading.scale is not None:
+            raise InputError(
+                f"{reading.scale!r} changes scores with the length, which no config.json can say: save the model with "
+                "save_model, and read it with paribus"
+            )
+        described(reading.position, head_dim, trained)
     with console.status(f"loading {model}"):
         plain, checkpoint = load_checkpoint(model)
         extended = apply(plain, *changes)
@@ -83,19 +90,16 @@ def extend(
 
 
 def _with(filled: dict[str, dict[str, Any]], given: list[str] | None) -> dict[str, dict[str, Any]]:
-    """The numbers with those of --set over them; `--set yarn.ramp=paper` is for one method only."""
+    """The numbers with those of --set over them."""
+    from paribus.context_extension.words import with_given
+
+    pairs = {}
     for one in given or []:
         name, sign, value = one.partition("=")
         if not sign:
             raise InputError(f"--set {one}: expected NAME=NUMBER")
-        word, dot, field = name.rpartition(".")
-        if dot:
-            filled.setdefault(word, {})[field] = _number(value)
-            continue
-        for fields in filled.values():
-            fields.pop(name, None)
-        filled[""][name] = _number(value)
-    return filled
+        pairs[name] = _number(value)
+    return with_given(filled, pairs)
 
 
 def _number(text: str) -> Any:
@@ -117,7 +121,7 @@ def _explained(model: str, to: int, window: int | None, given: list[str] | None)
     rotary, head_dim, trained = facts(open_checkpoint(model).config)
     filled = _with(numbers(trained, to, window), given)
     filled.setdefault("dynamic-ntk", {})["length"] = max(to, trained)
-    words = [word for word in known() if word not in ("longrope", "log-length")]
+    words = [word for word in known() if word != "longrope"]  # its factors come from a search
     return explain(rotary, head_dim, trained, to, {word: method(word, filled) for word in words})
 
 
@@ -134,7 +138,7 @@ def _measured(
 ) -> "tuple[list[Curve], list[Depths]]":
     import torch
 
-    from paribus.context_extension.evaluate import HALF, contexts, pieces, probe, retrieval
+    from paribus.context_extension.evaluate import HALF, check_lengths, contexts, pieces, probe, retrieval
     from paribus.evaluation.reader import Reader
     from paribus.text.corpora import corpus_from_word
     from paribus.text.corpora.python_docs import PythonDocs
@@ -149,6 +153,8 @@ def _measured(
         texts = [ids(data) for data in documents[:TEXTS]]
     else:
         texts = [ids(b"\n\n".join(d.data for d in corpus_from_word(str(file)).documents())) for file in files]
+        check_lengths(texts, last, to)
+        _check_memory(plain, to, last)
     half = min(HALF, trained // 4)
     distances = sorted({half, trained // 2, trained - half, (trained + to) // 2, to - half})
     curves = probe(readers, pieces(texts, max(TEXTS, len(texts)), 2 * half), distances, tell, half)
@@ -158,6 +164,22 @@ def _measured(
         curves += contexts(readers, texts, at, last, tell)
         depths = retrieval(readers, codec, to, texts[0], tell)
     return curves, depths
+
+
+def _check_memory(model: Any, length: int, last: int) -> None:
+    """Raise InputError when one pass over so many tokens has no room."""
+    from paribus.lab.room import free_memory
+    from paribus.theory.memory import reading_bytes
+
+    config = model.config
+    heads_width = max(mixer.n_heads * mixer.d_head for mixer in config.layer_mixers())
+    need = reading_bytes(length, config.d_model, config.feed_forward.d_ff, heads_width, config.vocab_size, last)
+    free, whose = free_memory()
+    if need > free:
+        raise InputError(
+            f"reading {length} tokens at once takes about {need / 2**30:.1f} GiB beside the weights, "
+            f"{free / 2**30:.1f} GiB are free {whose}: close other programs, or ask for a shorter --to"
+        )
 
 
 def _save(model: Any, checkpoint: Any, out: Path, to: int, trained: int, console: Any) -> None:

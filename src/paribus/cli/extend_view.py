@@ -10,6 +10,8 @@ from rich.table import Table
 from paribus.context_extension.evaluate import Curve, Depths
 from paribus.context_extension.explain import Explanation
 
+BAR = 16  # characters of the longest bar
+
 
 def explanation(told: Explanation, console: Console) -> None:
     leaving = [pair for pair in told.pairs if pair.leaves]
@@ -30,7 +32,14 @@ def explanation(told: Explanation, console: Console) -> None:
         )
     console.print(pairs)
     effects = Table(
-        "method", "pairs outside", "slowest arc", "fastest frequency", "largest distance", "scores", title="methods"
+        "method",
+        "pairs outside",
+        "slowest arc",
+        "fastest frequency",
+        "largest distance",
+        "scores",
+        "as",
+        title="methods",
     )
     for one in told.effects:
         effects.add_row(
@@ -40,6 +49,7 @@ def explanation(told: Explanation, console: Console) -> None:
             f"{one.fastest_change:.3f}x",
             f"{one.largest_distance:,.0f}",
             f"{one.score_factor:.3f}x",
+            one.spelled,
         )
     console.print(effects)
     console.print(
@@ -61,11 +71,12 @@ def measured(
             continue
         console.print(f"{title}; nats per token")
         table = Table(column, *[curve.reader for curve in chosen])
+        every = [loss for curve in chosen for loss in (*curve.loss, *([] if curve.alone is None else [curve.alone]))]
         if chosen[0].alone is not None:
-            table.add_row("none at all", *[f"{curve.alone:.3f}" for curve in chosen])
+            table.add_row("none at all", *[bar(curve.alone, every) for curve in chosen])
         for i, at in enumerate(chosen[0].at):
             beyond = " *" if at + (0 if kind == "context" else 1) > trained else ""
-            table.add_row(f"{at}{beyond}", *[f"{curve.loss[i]:.3f}" for curve in chosen])
+            table.add_row(f"{at}{beyond}", *[bar(curve.loss[i], every) for curve in chosen])
         console.print(table)
         console.print(f"* beyond the trained length{tax(chosen, trained)}\n")
     if depths:
@@ -77,6 +88,14 @@ def measured(
             table.add_row(f"{row.kind}, {row.reader}", *cells)
         console.print(table)
         console.print("in brackets: loss of the answer, nats per token")
+
+
+def bar(loss: float | None, every: Sequence[float]) -> str:
+    """The number, and how far it stands from the lowest of its table to the highest."""
+    if loss is None:
+        return ""
+    low, high = min(every), max(every)
+    return f"{loss:.3f} " + "▇" * round(BAR * (loss - low) / (high - low) if high > low else 0)
 
 
 def tax(curves: Sequence[Curve], trained: int) -> str:

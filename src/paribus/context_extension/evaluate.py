@@ -58,6 +58,18 @@ def pieces(texts: Sequence[Tensor], count: int, length: int) -> list[Tensor]:
     return found[:count]
 
 
+def check_lengths(texts: Sequence[Tensor], last: int, longest: int) -> None:
+    """Raise InputError, before anything is read, for texts that `contexts` cannot score."""
+    shortest = min(map(len, texts))
+    if shortest <= longest:
+        raise InputError(
+            f"a text has {shortest} tokens, contexts up to {longest} need {longest + 1}: give a longer text with "
+            "--evaluate, or a shorter --to"
+        )
+    if not 1 <= last < longest:
+        raise InputError(f"--last {last}: expected 1 to {longest - 1} final tokens, fewer than --to")
+
+
 def _starts(longest: int, length: int) -> range:
     return range(0, max(1, longest), length)
 

@@ -6,11 +6,12 @@ than once has met a part of its circle only, and meets unseen angles beyond L: t
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 
+from paribus.attention.scales.base import Scale
 from paribus.context_extension.method import Change, changed
 from paribus.core.errors import InputError
 from paribus.models.checkpoints.rope import rotary_of
@@ -45,6 +46,7 @@ class Effect:
     fastest_change: float  # new over old frequency of the fastest pair; 1 keeps near tokens apart as trained
     largest_distance: float  # at which a query still scores a key
     score_factor: float  # what scores are multiplied by besides
+    spelled: str  # the parts with their numbers, as Python takes them
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,9 @@ def facts(config: Mapping[str, Any]) -> tuple[Rotary, int, int]:
     told = config.get("rope_parameters") or config.get("rope_scaling") or {}
     trained = told.get("original_max_position_embeddings") or config.get("max_position_embeddings")
     if not trained:
-        raise InputError("config.json does not say max_position_embeddings: give the trained length with --trained")
+        raise InputError(
+            "config.json does not say max_position_embeddings: write the trained length into it under that name"
+        )
     return rotary, int(head_dim), int(trained)
 
 
@@ -112,8 +116,24 @@ def _effect(name: str, rotary: Rotary, changes: Sequence[Change], head_dim: int,
         slowest_arc=float(largest * after[-1] / (trained * before[-1])),
         fastest_change=float(after[0] / before[0]),
         largest_distance=largest,
-        score_factor=reading.position.scaling.magnitude**2,
+        score_factor=reading.position.scaling.magnitude**2 * _factor(reading.scale, head_dim, asked),
+        spelled=" + ".join(map(spell, changes)),
     )
+
+
+def spell(part: Change) -> str:
+    """A part with the numbers that are not its defaults: `YaRN(factor=2.0, train_length=8192)`."""
+    told = [f"{one.name}={value!r}" for one in fields(part) if (value := getattr(part, one.name)) != one.default]
+    return f"{type(part).__name__}({', '.join(told)})"
+
+
+def _factor(scale: Scale | None, head_dim: int, asked: int) -> float:
+    """What the scale makes of the scores of a query that sees all tokens, beside 1 / sqrt(head_dim)."""
+    if scale is None:
+        return 1.0
+    ones = torch.ones(1, 1, 1, head_dim, dtype=torch.float64)
+    q, _, softmax_scale = scale(ones, ones, torch.tensor([[[asked]]]))
+    return float(q[0, 0, 0, 0]) * softmax_scale * math.sqrt(head_dim)
 
 
 def _largest_distance(map: PositionMap, asked: int) -> float:

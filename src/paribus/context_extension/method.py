@@ -1,5 +1,6 @@
 """A method of extension: another rewrite of the frequencies, another map of distances, another scale of the scores."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from paribus.attention.scales.base import Scale
@@ -53,3 +54,15 @@ def changed(trained: Rotary, *changes: Change) -> Reading:
             raise InputError(f"{type(change).__name__} is the second {kind} that is given: give one of each kind")
         kinds.append(kind)
     return reading
+
+
+def check_reach(changes: Sequence[Change], trained: int) -> None:
+    """Raise InputError for a map of distances whose window is longer than the trained length."""
+    for change in changes:
+        part = change.map if isinstance(change, Rotary) else change
+        window = getattr(part, "window", 0) if isinstance(part, PositionMap) else 0
+        if window > trained:
+            raise InputError(
+                f"{part!r}: its window is longer than the {trained} tokens that the model was trained at, so that it "
+                f"reads untrained distances: take at most {trained}, usually a quarter to a half of it"
+            )

@@ -2,7 +2,8 @@
 
 A rewrite of frequencies only fills the model's own table. A map of distances needs raw queries and keys, so the table
 becomes a rotation by zero, the model's cache then holds raw keys, and the attention turns them piece by piece. Another
-attention on such a model would be wrong without a word: the table refuses to serve one.
+attention on such a model would be wrong without a word: the table refuses to serve one. So would a cache that the model
+filled under another reading: caches are marked with theirs, and others are refused.
 """
 
 from collections.abc import Sequence
@@ -16,13 +17,13 @@ from paribus.attention.layout import Layout
 from paribus.attention.one_token import one_token
 from paribus.attention.piecewise import piecewise
 from paribus.attention.visibility import Visibility
-from paribus.context_extension.method import Change, Reading, changed
+from paribus.context_extension.method import Change, Reading, changed, check_reach
 from paribus.core.errors import InputError, optional
 from paribus.models.checkpoints.rope import rotary_of
 from paribus.normalizers.softmax import Softmax
 
 NAME = "paribus"  # under which our attention is known to transformers
-BEFORE, READING = "_paribus_before", "_paribus_reading"
+BEFORE, READING, GUARDED = "_paribus_before", "_paribus_reading", "_paribus_guarded"
 
 
 def is_transformers(model: Any) -> bool:
@@ -43,6 +44,8 @@ def extend_transformers(model: Any, changes: Sequence[Change]) -> Any:
     head_dim = config.get("head_dim") or config["hidden_size"] // config["num_attention_heads"]
     reading = changed(rotary_of(config), *changes)
     reading.position.check_head_dim(head_dim)
+    if (trained := config.get("max_position_embeddings")) is not None:
+        check_reach(changes, trained)
     (table,) = tables
     before = (table.inv_freq.clone(), table.attention_scaling, model.config._attn_implementation)
     if reading.rewrites_only:
@@ -55,6 +58,11 @@ def extend_transformers(model: Any, changes: Sequence[Change]) -> Any:
         table.forward = _Still(table, model.config)
         model.set_attn_implementation(NAME)
     setattr(model, BEFORE, before)
+    setattr(model, READING, reading)
+    if not hasattr(model, GUARDED):
+        model.register_forward_pre_hook(_refuse_other_caches, with_kwargs=True)
+        model.register_forward_hook(_mark_cache, with_kwargs=True)
+        setattr(model, GUARDED, True)  # for good: a restored model must not read the caches of before
     return model
 
 
@@ -72,7 +80,35 @@ def restore_transformers(model: Any) -> Any:
     if model.config._attn_implementation != attention:
         model.set_attn_implementation(attention)
     delattr(model, BEFORE)
+    delattr(model, READING)
     return model
+
+
+def _refuse_other_caches(model: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+    """Before each forward pass."""
+    cache, mine = named.get("past_key_values"), getattr(model, READING, None)
+    if cache is None or not hasattr(cache, "get_seq_length"):
+        return
+    if int(cache.get_seq_length()) == 0:
+        setattr(cache, READING, mine)
+    elif (filled := getattr(cache, READING, None)) != mine:
+        raise InputError(
+            f"this cache was filled by {_spell(filled)}, and {_spell(mine)} is to go on with it: its keys stand for "
+            "other positions. Start with an empty cache, and give the whole text again"
+        )
+
+
+def _mark_cache(model: nn.Module, given: tuple[Any, ...], named: dict[str, Any], out: Any) -> None:
+    """After each forward pass, which may have made the cache."""
+    cache = getattr(out, "past_key_values", None)
+    if cache is not None and hasattr(cache, "get_seq_length"):
+        setattr(cache, READING, getattr(model, READING, None))
+
+
+def _spell(reading: Reading | None) -> str:
+    if reading is None:
+        return "the model as it was trained"
+    return f"{reading.position!r}" if reading.scale is None else f"{reading.position!r} with {reading.scale!r}"
 
 
 def _attentions(model: Any) -> list[nn.Module]:

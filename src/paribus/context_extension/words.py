@@ -70,6 +70,31 @@ def method(words: str, numbers: Mapping[str, Mapping[str, Any]]) -> list[Change]
     return changes
 
 
+def with_given(filled: dict[str, dict[str, Any]], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The numbers with those given over them: `factor` is for all methods, `yarn.ramp` for one of them.
+
+    Raises InputError for a name that no method has.
+    """
+    table = known()
+    for name, value in given.items():
+        word, dot, field = name.rpartition(".")
+        word = SHORT.get(word, word)
+        if dot and word not in table:
+            raise InputError(f"--set {name}: no method {word!r}; {nearest(word, table)}")
+        has = {one.name for kind in ([table[word]] if dot else table.values()) for one in fields(kind)}
+        if field not in has:
+            raise InputError(
+                f"--set {name}: {word + ' has no' if dot else 'no method has a'} {field!r}; {nearest(field, has)}"
+            )
+        if dot:
+            filled.setdefault(word, {})[field] = value
+            continue
+        for numbers in filled.values():
+            numbers.pop(field, None)
+        filled.setdefault("", {})[field] = value
+    return filled
+
+
 def _made(word: str, kind: type[Any], numbers: Mapping[str, Any]) -> Change:
     filled = {field.name: numbers[field.name] for field in fields(kind) if field.name in numbers}
     lacking = [

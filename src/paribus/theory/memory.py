@@ -20,6 +20,20 @@ def decoder_activation_bytes(
     return tokens * bytes_each * (n_layers * per_layer + 2 * vocab_size)
 
 
+def reading_bytes(
+    length: int, d_model: int, d_ff: int, heads_width: int, vocab_size: int, last: int, bytes_each: int = 4
+) -> int:
+    """An upper estimate of what one forward pass holds at a time, the parameters left out, with fused attention.
+
+    In a layer, per token: the residual stream, a norm, a sum and tables, and the larger of 3 vectors of d_ff and 9 of
+    all heads (queries, keys and values raw and turned, angles, the output and its merge). At the end: the residual
+    stream, the logits of the `last` tokens and their softmax. heads_width: n_heads * head_dim.
+    """
+    in_a_layer = length * (5 * d_model + max(3 * d_ff, 9 * heads_width))
+    at_the_end = length * d_model + 3 * last * vocab_size
+    return bytes_each * max(in_a_layer, at_the_end)
+
+
 def kv_cache_bytes(length: int, n_kv_heads: int, head_dim: int, bytes_each: int = 4) -> int:
     """Keys and values of one layer and one sequence: 2 * length * n_kv_heads * head_dim numbers."""
     return 2 * length * n_kv_heads * head_dim * bytes_each

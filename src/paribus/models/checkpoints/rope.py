@@ -38,8 +38,9 @@ def rotary_of(config: Mapping[str, Any]) -> Rotary:
             raise InputError(f"config.json has {name} = {told[name]!r} for its rotation: expected a number; correct it")
     if told.get("rope_theta") is None:
         raise InputError(
-            "the config gives no rope_theta, neither by itself nor in rope_parameters: look it up in the model's paper "
-            "and write it into config.json; no value is guessed"
+            f"the config of this {config.get('model_type', 'nameless')!r} model gives no rope_theta, neither by itself "
+            "nor in rope_parameters: if it has RoPE, look it up in the model's paper and write it into config.json; no "
+            "value is guessed"
         )
     if told.get("partial_rotary_factor", config.get("partial_rotary_factor", 1.0)) != 1.0:
         raise InputError("the config rotates a part of each head only (partial_rotary_factor): it cannot be read here")
@@ -106,8 +107,10 @@ def described(rotary: Rotary, head_dim: int, train_length: int) -> dict[str, Any
     train_length: the length that the model was trained at, before any extension.
     """
     if not rotary.separable:
+        what = "changes frequencies with the length" if rotary.scaling.changes else "maps distances"
+        part = rotary.scaling if rotary.scaling.changes else rotary.map
         raise InputError(
-            f"{type(rotary.map).__name__} maps distances, which no config.json can say: "
+            f"{type(part).__name__} {what}, which no config.json can say: "
             "save the model with save_model, and read it with paribus"
         )
     told: dict[str, Any] = {"rope_theta": rotary.base}

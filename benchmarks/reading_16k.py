@@ -5,7 +5,7 @@ ten, and the three that all are compared with, read the other texts to choose on
 to judge on, which nothing was chosen by. The goal: better than plain reading of the last 8192 tokens, on the first two
 stretches of the interpreter's documentation, and on all judging texts.
 
-About a minute a measurement on two cores, 96 in all. Each is written down as a line of JSON as soon as it is done, so
+About a minute a measurement on two cores, 101 in all. Each is written down as a line of JSON as soon as it is done, so
 the script may be stopped at any time and goes on with the same command; methods come in the order of their promise.
 
     python benchmarks/reading_16k.py [--results FILE] [--most N] [--judge] [--show] [--list] [--json]
@@ -29,9 +29,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from paribus.attention.scales.log_length import LogLength
 from paribus.context_extension.method import Change
 from paribus.lab.executors.base import KEEP_MEMORY
+from paribus.ops.merge import Share, Turn
 from paribus.positions.maps.base import PositionMap
 from paribus.positions.maps.dual_chunk import DualChunk
 from paribus.positions.maps.leaky_rerope import LeakyReRoPE
@@ -39,8 +42,11 @@ from paribus.positions.maps.lm_infinite import LMInfinite
 from paribus.positions.maps.rerope import ReRoPE
 from paribus.positions.maps.self_extend import SelfExtend
 from paribus.positions.maps.streaming import StreamingLLM
+from paribus.positions.rotary import Rotary
+from paribus.positions.scaling.base import Scaling
 from paribus.positions.scaling.dynamic_ntk import DynamicNTK
 from paribus.positions.scaling.llama3 import Llama3
+from paribus.positions.scaling.longrope import LongRoPE
 from paribus.positions.scaling.ntk_aware import NTKAware
 from paribus.positions.scaling.ntk_fixed import NTKFixed
 from paribus.positions.scaling.ntk_mixed import NTKMixed
@@ -49,6 +55,7 @@ from paribus.positions.scaling.position_interpolation import PositionInterpolati
 from paribus.positions.scaling.yarn import YaRN
 
 TRAINED, LONG, LAST = 8192, 16384, 1024
+BASE = 1e5  # of its RoPE
 GOAL = (("python-docs", 0), ("python-docs", 1))
 CHOOSE_ON = (("python-docs", 2), ("inspect.py", 0), ("python-docs", 3))
 JUDGE_ON = (*GOAL, ("typing.py", 0), ("unittest/mock.py", 0))
@@ -66,11 +73,38 @@ class Method:
     always: bool = False  # read every text, since others are compared with it
 
 
+class Beyond(Rotary):
+    """Pairs within the window of `map`, a ReRoPE, are read as trained; beyond it frequencies are others.
+
+    f_i(d) = w + (d - w) theta'_i / theta_i in pair i: Leaky ReRoPE with a slope for each pair, so that only those bend
+    which would meet unseen angles. An experiment of this benchmark, for reading whole texts alone.
+    """
+
+    others: Scaling
+
+    def shares(
+        self, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor, first: int, window: int | None = None
+    ) -> list[Share] | None:
+        found = super().shares(q, k, q_positions, k_positions, first, window)
+        assert found is not None
+        near, far = found
+        trained = self.frequencies(q.shape[-1])
+        bent, w = self.others(trained), getattr(self.map, "window")  # noqa: B009 - of ReRoPE
+
+        def turn(angles: Tensor) -> Turn:
+            cos, sin = angles.cos().float()[None, None], angles.sin().float()[None, None]
+            return lambda x, start, stop: self.pairing.rotate(x, cos[:, :, start:stop], sin[:, :, start:stop])
+
+        rows = (q_positions[0, :, None] - w) * bent + w * trained
+        return [near, far._replace(query=turn(rows), key=turn(k_positions[0, :, None] * bent))]
+
+
 def methods() -> list[Method]:
     """Those that all are compared with, then the most promising first.
 
     Frequencies are changed as little as the length asks (12 of 32 pairs never turned once in 8192 tokens); maps keep
-    near distances as they were and no distance above 8192; windows keep the number of keys as it was.
+    near distances as they were and no distance above 8192; windows keep the number of keys as it was; what is bent
+    beyond a window alone does both.
     """
     n = LogLength(base=float(TRAINED), at_least_one=True)
 
@@ -87,20 +121,28 @@ def methods() -> list[Method]:
     def mixture(name: str, *maps: PositionMap) -> Method:
         return Method(name, tuple((one,) for one in maps))
 
+    def beyond(window: int, **more: Any) -> Beyond:
+        factor = (LONG - window) / (TRAINED - window)
+        return Beyond(base=BASE, map=ReRoPE(window=window), others=yarn(factor, 0.0, **more))
+
     window = StreamingLLM(window=TRAINED - 4)
     found = [
         Method("plain, cut to 8192", context=TRAINED, always=True),
         one("yarn 2", yarn(2.0, 0.1), always=True),
         one("rerope 2048", ReRoPE(window=2048), always=True),
         one("streaming-llm 8188", window),
+        one("yarn 3 beyond 4096", beyond(4096)),
         one("leaky 4096, reach 8192", leaky(4096, 8192)),
         one("yarn 2, no temperature", yarn(2.0, 0.0)),
         one("rerope 4096", ReRoPE(window=4096)),
         one("leaky 4096, reach 7168 + log-n", leaky(4096, 7168), n),
+        one("yarn 2.3 beyond 2048 + log-n", beyond(2048), n),
         one("llama3 2", Llama3(factor=2.0, train_length=TRAINED)),
         one("dual-chunk 6144", DualChunk(chunk=6144, train_length=TRAINED)),
         mixture("two of three layers streaming-llm 8188, one leaky 4096", window, window, leaky(4096, 7168)),
         one("rerope 6144", ReRoPE(window=6144)),
+        one("yarn 3 beyond 4096, fast 4", beyond(4096, fast=4.0)),
+        one("yarn 2.1 beyond 1024", beyond(1024)),
         one("yarn 2, temperature 0.05", yarn(2.0, 0.05)),
         one("yarn 2, no temperature, fast 4", yarn(2.0, 0.0, fast=4.0)),
         one("rerope 4096 + log-n", ReRoPE(window=4096), n),
@@ -115,6 +157,7 @@ def methods() -> list[Method]:
         one("yarn 1.75, no temperature", yarn(1.75, 0.0)),
         one("yarn 2, no temperature, paper's ramp", yarn(2.0, 0.0, ramp="paper")),
         one("yarn 2, no temperature, fast 2", yarn(2.0, 0.0, fast=2.0)),
+        one("longrope, 2 for the pairs that never turned once", LongRoPE(factors=(1.0,) * 20 + (2.0,) * 12)),
         one("dynamic-ntk", DynamicNTK(train_length=TRAINED)),
         one("self-extend 4096, groups of 3", SelfExtend(window=4096, group=3)),
         one("lm-infinite 8188", LMInfinite(window=TRAINED - 4)),

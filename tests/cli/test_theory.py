@@ -56,6 +56,12 @@ def test_partition():
     assert row["a"] * row["b"] + row["c"] == row["N"] == big
 
 
+def test_partition_of_files(tmp_path):
+    (tmp_path / "n.txt").write_text("130, 128\n50257\n")
+    assert [row["N"] for row in rows("partition", 4, tmp_path / "n.txt")] == [4, 130, 128, 50257]
+    assert [row["N"] for row in rows("partition", "-", stdin="7 8")] == [7, 8]
+
+
 def test_rope_base(tmp_path):
     found = rows("rope-base", "1k", "2048", "--base", "5000")
     assert [row["length"] for row in found] == [1024, 2048]
@@ -106,6 +112,21 @@ def test_sparsity_of_stdin_ragged_rows_and_pictures(tmp_path):
     assert picture(tmp_path / "many.svg")
 
 
+def test_sparsity_of_arguments():
+    (row,) = rows("sparsity", "3", "1", "0", "0.5", "--rows")
+    assert row["gini"] == pytest.approx(float(gini([3, 1, 0, 0.5])))
+    assert row["file"] == "arguments"
+    assert "1 rows" in run("sparsity", "--", "-3", "1e2")
+
+
+def test_a_picture_is_refused_before_the_work(tmp_path, runs, monkeypatch):
+    monkeypatch.setattr("paribus.theory.scaling_law.fit", None)
+    for command in (["scaling", runs], ["sparsity", "1", "2"], ["rope-base", "1M"]):
+        for plot, words in (("x.gif", ".svg, .png or .pdf"), (tmp_path / "none" / "x.svg", "there is no folder")):
+            with pytest.raises(ConfigError, match=words):
+                run(*command, "--plot", plot)
+
+
 def test_scaling(tmp_path, runs):
     out = json.loads(
         run(
@@ -145,6 +166,13 @@ def test_scaling_of_one_resource(tmp_path):
     [
         (["partition", "1.5"], None, "non-negative integer"),
         (["partition", "--", "-3"], None, "non-negative integer"),
+        (["partition", "12", "no-such-file.txt"], None, "'no-such-file.txt': expected a non-negative integer"),
+        (["partition", "-"], "12 x", "-: 'x': expected a non-negative integer"),
+        (["partition", "-"], "", "-: no numbers"),
+        (["sparsity", "0", "0"], None, "arguments, row 0: .*no non-zero"),
+        (["sparsity", "1", "nan"], None, "NaN"),
+        (["sparsity", "1", "two"], None, "No such file"),
+        (["scaling", "-"], "loss,N,N\n1,2,3\n", "two columns are named 'N'"),
         (["rope-base", "4.5k"], None, "whole number"),
         (["rope-base", ""], None, "whole number"),
         (["rope-base", "1k", "--head-dim", "7"], None, "even"),

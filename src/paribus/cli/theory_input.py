@@ -1,4 +1,4 @@
-"""What the commands of `paribus theory` are given: lengths in words, vectors and tables in files."""
+"""What the commands of `paribus theory` are given: numbers as words, vectors and tables in files."""
 
 import csv
 import json
@@ -17,6 +17,39 @@ def length_of(word: str) -> int:
     if not digits.isdecimal():
         raise ConfigError(f"length {word!r}: expected a whole number, as 4096, 32k or 1M")
     return int(digits) * unit
+
+
+def integers(words: Sequence[str]) -> list[int]:
+    """Of any size: each word is one, or names a file of them (- is stdin)."""
+    found = []
+    for word in words:
+        if _integer(word) is not None or not (word == "-" or Path(word).is_file()):
+            inside, where = [word], ""
+        else:
+            inside, where = _read(word).replace(",", " ").split(), f"{word}: "
+            if not inside:
+                raise ConfigError(f"{word}: no numbers; expected non-negative integers")
+        for each in inside:
+            value = _integer(each)
+            if value is None:
+                raise ConfigError(f"{where}{each!r}: expected a non-negative integer, as 130, or a file of them")
+            found.append(value)
+    return found
+
+
+def _integer(word: str) -> int | None:
+    try:
+        return int(word)
+    except ValueError:
+        return None
+
+
+def vectors(words: Sequence[str]) -> list[tuple[str, list[list[float]]]]:
+    """(name, rows) of each file; or, where all words are numbers, the one row that they are."""
+    try:
+        return [("arguments", [[float(word) for word in words]])]
+    except ValueError:
+        return [(word, read_rows(word)) for word in words]
 
 
 def _read(file: str) -> str:
@@ -55,6 +88,8 @@ def read_columns(file: str) -> dict[str, list[str]]:
     if len(lines) < 2:
         raise ConfigError(f"{file}: expected a header line and one run a line, as loss,N,D")
     header = [name.strip() for name in lines[0]]
+    if twice := [name for name in header if header.count(name) > 1]:
+        raise ConfigError(f"{file}: two columns are named {twice[0]!r}; expected names that differ")
     for number, line in enumerate(lines[1:], 2):
         if len(line) != len(header):
             raise ConfigError(f"{file}, line {number}: {len(line)} cells, expected {len(header)} as in the header")

@@ -152,11 +152,10 @@ def child(options: argparse.Namespace) -> None:
     import torch
 
     from paribus.data.text_source import Text
+    from paribus.lab.stdout import private_stdout
     from paribus.text.corpora.python_stdlib import PythonStdlib
 
-    # Whatever a peer prints goes elsewhere.
-    protocol = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
+    protocol = private_stdout()
     data = Text(corpus=PythonStdlib()).prepare().batches(seed=0, batch=BATCH, length=LENGTH)
     subject: str = options.child
     if subject == TWINS:

@@ -3,7 +3,8 @@
     worker -> torchrun -> rank 0, 1, ...: FSDP2 shards the model over them, DCP keeps it while it trains
 
 Every rank builds the cell from the claim itself. Rank 0 alone writes, and tells on its stdout, as JSON lines:
-{"done": k, "of": n}, {"result": {...}} or {"error": text, "exit_code": n}. Ranks end when their worker does.
+{"cell": digest, "done": k, "of": n}, then {"result": {...}} or {"error": text, "exit_code": n}. Ranks end when their
+worker does.
 """
 
 import json
@@ -13,12 +14,14 @@ import sys
 import threading
 import time
 from collections import deque
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import psutil
 
-from paribus.core.errors import CellFailed, InputError, ParibusError
+from paribus.core.errors import ParibusError
+from paribus.lab.stdout import private_stdout
 
 CARRIED = "PARIBUS_CELL"  # the variable by which a rank knows its cell
 LOST = 70  # exit code of a worker whose ranks have died
@@ -28,6 +31,8 @@ LAST_WORDS = 12  # lines
 def under_torchrun(settings: dict[str, Any], wanted: dict[str, Any], processes: int, tell: Any) -> dict[str, Any]:
     """The result of a cell, computed by `processes` ranks. Ranks that die take this process with them, and whoever
     started it tries the cell again. Raises the error that the cell itself met."""
+    from paribus.lab.executors.base import failure  # loads torch, which a rank must not before its stdout is private
+
     me = psutil.Process()
     carried = {"settings": settings, "wanted": wanted, "worker": me.pid, "began": me.create_time()}
     command = [sys.executable, "-m", "torch.distributed.run", "--nnodes=1", f"--nproc-per-node={processes}"]
@@ -62,8 +67,7 @@ def under_torchrun(settings: dict[str, Any], wanted: dict[str, Any], processes: 
     ranks.wait()
     overhearing.join()
     if "error" in answer:
-        kind: type[ParibusError] = InputError if answer["exit_code"] == InputError.exit_code else CellFailed
-        raise kind(answer["error"])
+        raise failure(answer, None)
     if "result" not in answer:
         sys.stderr.write("\n".join(["one of the processes of this training died:", *last]) + "\n")
         sys.stderr.flush()
@@ -77,13 +81,12 @@ def main() -> None:
     carried = json.loads(os.environ[CARRIED])
     threading.Thread(target=_end_with, args=(carried["worker"], carried["began"]), daemon=True).start()
     rank = int(os.environ["RANK"])
-    own = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # whatever else is printed goes to stderr
+    protocol = private_stdout()
 
     def say(message: dict[str, Any]) -> None:
         if rank == 0:
-            own.write(json.dumps(message) + "\n")
-            own.flush()
+            protocol.write(json.dumps(message) + "\n")
+            protocol.flush()
 
     try:
         say({"result": _carry_out(carried["settings"], carried["wanted"], rank, say)})
@@ -132,7 +135,7 @@ def _carry_out(settings: dict[str, Any], wanted: dict[str, Any], rank: int, say:
     gpu = settings["device"] == "cuda"
     if gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    worker = Worker(settings, lambda message: None)
+    worker = Worker(settings, say)
     cell = find_cell(worker.plan, wanted)
     task, stream = worker.read_by(cell.arm)
     assert isinstance(task, Trained)
@@ -144,16 +147,9 @@ def _carry_out(settings: dict[str, Any], wanted: dict[str, Any], rank: int, say:
         if rank != 0:
             train_together(cell, task, stream, cells, lambda done, of: None, seconds)
             return {}
-        told = 0.0
-
-        def tell(done: int, of: int) -> None:
-            nonlocal told
-            if (now := time.monotonic()) - told > 0.2:
-                told = now
-                say({"done": done, "of": of})
-
         # Taken by the one that writes: ranks of a worker that was killed live a second longer than it.
         with FileLock(cells.parent / LOCKS / cell.digest, timeout=60):
+            tell = partial(worker.tell, cell.digest)
             result = do(cell, task, stream, cells, tell, seconds, train_together)
             sweep(cells / cell.digest)
         return result

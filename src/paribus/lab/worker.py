@@ -21,7 +21,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
@@ -30,9 +30,10 @@ from paribus.core.errors import CellFailed, ParibusError
 from paribus.data.source import Stream
 from paribus.lab.cell import Cell, Environment
 from paribus.lab.claim import Measured, Trained
-from paribus.lab.folder import unwritten
+from paribus.lab.folder import CELLS, LOCKS, unwritten
 from paribus.lab.load import load
 from paribus.lab.plan import Plan, make_plan, with_dependencies
+from paribus.lab.stdout import private_stdout
 from paribus.lab.torchrun import under_torchrun
 from paribus.lab.work import do
 
@@ -78,13 +79,13 @@ class Worker:
         self.say({"cell": digest, "begun": True})
         try:
             cell = find_cell(self.plan, wanted)
-            cells = self.folder / "cells"
+            cells = self.folder / CELLS
             # An orphaned worker of a killed run may hold the cell for a moment.
-            (self.folder / "locks").mkdir(exist_ok=True)
+            (self.folder / LOCKS).mkdir(exist_ok=True)
             if cell.processes > 1 and cell.kind == "train":
                 result = under_torchrun(self.settings, wanted, cell.processes, partial(self.tell, digest))
                 return {"cell": digest, "result": result}
-            with FileLock(self.folder / "locks" / digest, timeout=60):
+            with FileLock(self.folder / LOCKS / digest, timeout=60):
                 tell = partial(self.tell, digest)
                 task, stream = self.read_by(cell.arm)
                 result = do(cell, task, stream, cells, tell, self.checkpoint_seconds)
@@ -123,13 +124,6 @@ def hear(inbox: "queue.Queue[dict[str, Any]]") -> None:
     for line in sys.stdin:
         inbox.put(json.loads(line))
     os._exit(1)
-
-
-def private_stdout() -> TextIO:
-    """The stdout that this process was given, for the protocol alone: whatever else is printed goes to stderr."""
-    own = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
-    return own
 
 
 def main() -> None:

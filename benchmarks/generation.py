@@ -3,7 +3,8 @@
 128 tokens, batch 1, all cores. The speed is that of the tokens after the first, so that reading the prompt does not
 count; it has a row of its own. transformers runs with each of its caches (dynamic, static), sdpa, and its best counts.
 Then the texts are compared: in float32 all tokens should be the same; in bfloat16 the first difference may come only
-where the two best logits are closer than one unit in the last place of bfloat16 at their size.
+where the two best logits are closer than one unit in the last place of bfloat16 at their size. In float32 all logits of
+the prompt are compared too.
 
     python benchmarks/generation.py [--rounds R] [--tokens N] [--prompt N] [--json]
 
@@ -25,6 +26,7 @@ import torch
 from report import JSON, Table, at_least, grid, machine, ratios, versions
 
 OURS, PEERS = "paribus", ("transformers, dynamic cache", "transformers, static cache")
+CLOSE = 1e-3  # between logits in float32
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 Write = Callable[[torch.Tensor, int], torch.Tensor]  # prompt, count -> new tokens
@@ -93,6 +95,8 @@ def main() -> None:
             faster = ratios(speeds[OURS], speeds[best])
             table.goal(f"decoding, {name}", best, faster, ">= 1.3x", at_least(1.3))
             table.goals.append(agreement(model, prompt, texts[OURS], texts[best], name, best))
+            if dtype == torch.float32:
+                table.goals.append(nearness(model, peer, prompt))
     if options.json:
         result = table.result("generation", " ".join(sys.argv), machine(), versions("torch", "transformers"))
         print(json.dumps(result, indent=1))
@@ -139,6 +143,18 @@ def measure(
         table.row(f"decoding, {shape}", name, "decoding", "tokens/s", speeds[name])
         table.row(f"reading the prompt, {shape}", name, "reading the prompt", "s", reading[name])
     return speeds, texts
+
+
+@torch.no_grad()
+def nearness(model: Any, peer: Any, prompt: torch.Tensor) -> JSON:
+    """Of the logits of the whole prompt, a part of it at a time."""
+    ours, theirs = model.hidden(prompt)[0], peer.model(prompt).last_hidden_state[0]
+    worst = max(
+        float((x @ model.output_matrix.T - y @ peer.lm_head.weight.T).abs().max())
+        for x, y in zip(ours.split(64), theirs.split(64), strict=True)
+    )
+    case = {"case": "logits of the prompt, float32", "subject": OURS, "peer": "transformers"}
+    return case | {"found": f"largest difference {worst:.2g}", "goal": f"<= {CLOSE:g}", "met": worst <= CLOSE}
 
 
 def agreement(

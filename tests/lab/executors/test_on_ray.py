@@ -6,9 +6,8 @@ import psutil
 import pytest
 
 from paribus.core.errors import CellFailed, ConfigError
-from paribus.lab.executors.base import Finished
+from paribus.lab.executors.base import TRIES, Finished
 from paribus.lab.executors.on_ray import RayCluster, ray_executor
-from paribus.lab.executors.spread import SpreadExecutor
 
 ray = pytest.importorskip("ray", reason="the extra is not installed: make test-cluster installs it")
 pytestmark = [
@@ -56,7 +55,7 @@ def test_a_worker_that_is_always_killed(losses, settings_of, tmp_path):
     with pytest.raises(CellFailed, match=r"'always', seed 0: its worker was lost 3 times.*worker died"):
         list(executor.run([cells["always"]], {}))
     executor.close()
-    assert (tmp_path / "always").stat().st_size == SpreadExecutor.tries
+    assert (tmp_path / "always").stat().st_size == TRIES
 
 
 def test_close_cancels(losses, settings_of, tmp_path):

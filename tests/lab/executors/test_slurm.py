@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from paribus.core.errors import CellFailed, ConfigError, MissingExtra
-from paribus.lab.executors.base import Again, Finished, Patience
+from paribus.lab.executors.base import TRIES, Again, Finished, Patience
 from paribus.lab.executors.slurm import JOBS, SlurmCluster, minutes, slurm_executor
 from paribus.lab.executors.spread import SpreadExecutor
 
@@ -124,7 +124,7 @@ def test_a_job_that_is_always_killed(on, slurm, tmp_path):
     executor, cells = on("slurm")
     with pytest.raises(CellFailed, match=r"(?s)was lost 3 times.*OUT_OF_MEMORY\n.*last words of a worker"):
         list(executor.run([cells["always"]], {}))
-    assert (tmp_path / "always").stat().st_size == SpreadExecutor.tries
+    assert (tmp_path / "always").stat().st_size == TRIES
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import psutil
 
@@ -41,12 +41,11 @@ from paribus.lab.folder import CELLS
 LOOK_EVERY = 1.0  # seconds between two looks for silent workers
 STOPPED = 10.0  # seconds without a look, after which this process itself must have been stopped
 START = 300.0  # seconds that a new worker may take to load what it needs
+LAST_WORDS = 12  # lines of a worker's stderr that are told when it ends badly
 
 
 class LocalExecutor(Executor):
     """`jobs` worker processes, started when the first cell needs them; one that dies or hangs is replaced."""
-
-    tail_lines: ClassVar[int] = 12
 
     def __init__(self, jobs: int, settings: Mapping[str, Any]) -> None:
         self.jobs, self.settings = jobs, dict(settings)
@@ -198,7 +197,7 @@ class _Process:
         self.number = number
         self.last_heard = time.monotonic()
         self.awake = False  # whether it has ever said anything
-        self.errors: deque[str] = deque(maxlen=LocalExecutor.tail_lines)
+        self.errors: deque[str] = deque(maxlen=LAST_WORDS)
         threading.Thread(target=self._listen, args=(inbox,), daemon=True).start()
         self.overhearing = threading.Thread(target=self._overhear, daemon=True)
         self.overhearing.start()

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from paribus.core.errors import CellFailed, InputError
 from paribus.lab.cell import Cell
@@ -89,8 +89,6 @@ class Cluster(ABC):
 class SpreadExecutor(Executor):
     """Keeps `jobs` cells at work on a cluster."""
 
-    tries: ClassVar[int] = TRIES
-
     def __init__(self, cluster: Cluster, jobs: int, settings: Mapping[str, Any]) -> None:
         self.cluster, self.jobs, self.settings = cluster, jobs, dict(settings)
         self.cells = Path(self.settings["folder"]) / CELLS
@@ -159,7 +157,7 @@ class SpreadExecutor(Executor):
         if (result := left_behind(self.cells / cell.digest)) is not None:
             return result
         self.lost[cell.digest] += 1
-        if (times := self.lost[cell.digest]) >= self.tries:
+        if (times := self.lost[cell.digest]) >= TRIES:
             raise CellFailed(
                 f"{spell(cell)}: its worker was lost {times} times, which mostly means that memory ran out there, or "
                 "that the cell hangs or is slower than expected: give the cells more memory, take a smaller batch, or "

@@ -15,6 +15,7 @@
 #include <cstring>
 
 #include "decode.hh"
+#include "give_back.hh"
 #include "lattice.hh"
 #include "model.hh"
 #include "parallel.hh"
@@ -22,6 +23,7 @@
 #include "pruner.hh"
 #include "sampler.hh"
 #include "scan.hh"
+#include "training_chunks.hh"
 #include "walk.hh"
 
 namespace nb = nanobind;
@@ -77,11 +79,16 @@ nb::tuple batch(const std::vector<Text>& texts, size_t threads, Make make, Funct
     {
         const nb::gil_scoped_release released;
         threads = std::max<size_t>(1, std::min(threads, texts.size()));
+        size_t bytes = 0;
+        for (const Text& text : texts) bytes += text.size;
         std::vector<std::unique_ptr<Scratch>> scratch(threads);
         std::vector<std::vector<uint32_t>> tokens(threads);
         parallel_for(texts.size(), threads, [&](size_t worker, size_t i) {
-            if (!scratch[worker]) scratch[worker] = make();
             std::vector<uint32_t>& out = tokens[worker];
+            if (!scratch[worker]) {
+                scratch[worker] = make();
+                out.reserve(bytes / threads / 2);  // more than most texts need, so that nothing is copied on the way
+            }
             const size_t begin = out.size();
             function(*scratch[worker], texts[i], i, out);
             places[i] = {worker, begin, out.size() - begin};
@@ -302,6 +309,7 @@ class NgramPass {
   public:
     NgramPass(unsigned order, bool isolate_digits, size_t memory, size_t threads)
         : settings_(settings_of(order, isolate_digits)), counter_(settings_, memory, threads) {}
+    NgramPass(const NgramPass&) = delete;
 
     void add(nb::list documents) {
         const std::vector<Text> texts = texts_of(documents);
@@ -319,6 +327,7 @@ class NgramPass {
         auto model = std::make_shared<NgramModel>(settings_, min_count, memory);
         merge_windows(paths, &counter_, settings_, [&](uint64_t window, uint64_t n) { model->add(window, n); });
         model->finish();
+        give_back();
         return model;
     }
 
@@ -344,12 +353,16 @@ class PiecePass {
         counter_.write(path);
     }
     uint64_t fingerprint() const { return counter_.settings().model; }
+    size_t memory() const { return counter_.memory(); }
+    // Ends the counting: the n-gram model is not needed any more.
     nb::list prune(const std::vector<std::string>& paths, const std::vector<size_t>& sizes, uint64_t min_count,
-                   size_t max_piece_length, size_t threads) {
+                   size_t max_piece_length, size_t threads, size_t memory) {
         std::vector<Counted> vocabularies;
         {
             const nb::gil_scoped_release released;
-            const PruneOptions options{min_count, max_piece_length, 3, threads};
+            counter_.close();
+            give_back();
+            const PruneOptions options{min_count, max_piece_length, 3, threads, memory};
             vocabularies = paribus::prune(
                 [&](const PieceSink& sink) { merge_pieces(paths, counter_.tables(), counter_.settings(), sink); }, sizes, options);
         }
@@ -379,9 +392,18 @@ void merge_runs(const std::vector<std::string>& paths, const std::string& out) {
     if (info.kind == RunKind::windows) {
         merge_windows(paths, nullptr, info.settings, [&](uint64_t window, uint64_t n) { writer.put(window, n); });
     } else {
-        merge_pieces(paths, {}, info.settings, [&](std::string_view piece, uint64_t n) { writer.put(piece, n); });
+        std::vector<PieceTable> none;
+        merge_pieces(paths, none, info.settings, [&](std::string_view piece, uint64_t n) { writer.put(piece, n); });
     }
     writer.finish();
+}
+
+// Where a text may be cut so that training sees the same: the first end of a training chunk at or behind begin + size.
+size_t training_cut(nb::bytes data, size_t begin, size_t size, bool isolate_digits) {
+    const Text text = text_of(data);
+    const size_t least = begin + std::min(size, text.size - std::min(begin, text.size));
+    while (begin < least) begin = training_chunk_end(text.data, begin, text.size, isolate_digits);
+    return begin;
 }
 
 nb::dict describe_run(const std::string& path) {
@@ -400,7 +422,8 @@ nb::dict describe_run(const std::string& path) {
 NB_MODULE(_native, module) {
     nb::set_leak_warnings(false);  // models kept for the life of the process are meant
     module.doc() = "BytePiece's C++ core: see paribus.tokenizer for the public names.";
-    nb::exception<FormatError>(module, "FormatError", PyExc_ValueError);
+    const nb::exception<FormatError> wrong(module, "FormatError", PyExc_ValueError);
+    nb::exception<MemoryError>(module, "TooSmallError", wrong.ptr());
 
     module.def("serialize", &serialize, nb::arg("pieces"), nb::arg("scores"), nb::arg("counts"), nb::arg("tilt"),
                nb::arg("meta"));
@@ -464,12 +487,14 @@ NB_MODULE(_native, module) {
              nb::arg("order"), nb::arg("isolate_digits"), nb::arg("revision"), nb::arg("memory"), nb::arg("threads"))
         .def("add", &PiecePass::add, nb::arg("documents"))
         .def("is_full", &PiecePass::is_full)
+        .def_prop_ro("memory", &PiecePass::memory)
         .def("write", &PiecePass::write, nb::arg("path"))
         .def_prop_ro("fingerprint", &PiecePass::fingerprint)
         .def("prune", &PiecePass::prune, nb::arg("paths"), nb::arg("sizes"), nb::arg("min_count"),
-             nb::arg("max_piece_length"), nb::arg("threads"));
+             nb::arg("max_piece_length"), nb::arg("threads"), nb::arg("memory") = SIZE_MAX);
     module.def("merge_runs", &merge_runs, nb::arg("paths"), nb::arg("out"));
     module.def("describe_run", &describe_run, nb::arg("path"));
+    module.def("training_cut", &training_cut, nb::arg("data"), nb::arg("begin"), nb::arg("size"), nb::arg("isolate_digits"));
 
     nb::class_<Stream>(module, "Stream")
         .def(nb::init<std::shared_ptr<Core>>(), nb::arg("model"))

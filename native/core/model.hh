@@ -18,6 +18,11 @@ struct FormatError : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+// What must be held does not fit the memory that was given.
+struct MemoryError : FormatError {
+    using FormatError::FormatError;
+};
+
 constexpr uint32_t kModelVersion = 1;
 
 // Little-endian. The sections follow in the order of the counts, each padded to 16 bytes.

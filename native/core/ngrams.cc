@@ -11,6 +11,9 @@
 namespace paribus {
 namespace {
 
+constexpr size_t kTail = 1024;
+constexpr size_t kMakingBytes = 48;  // of an n-gram, in its level and in two places of the table
+
 uint64_t prefix(uint64_t bytes, unsigned length) { return bytes >> (8 * (kMaxOrder - length)) << (8 * (kMaxOrder - length)); }
 
 }  // namespace
@@ -20,9 +23,9 @@ NgramModel::NgramModel(const RunSettings& settings, uint64_t min_count, size_t m
 
 void NgramModel::close(unsigned level) {
     if (level > 1 && counts_[level] < min_count_) return;
-    levels_[level].push_back({prefix(bytes_, level) << kLengthBits | level, counts_[level]});
-    if (++size_ * (sizeof(Gram) + 2 * sizeof(Slot)) > memory_ + (64u << 20)) {
-        throw FormatError("the n-grams seen at least " + std::to_string(min_count_) +
+    levels_[level].push({prefix(bytes_, level) << kLengthBits | level, counts_[level]});
+    if (++size_ * kMakingBytes > memory_) {
+        throw MemoryError("the n-grams seen at least " + std::to_string(min_count_) +
                           " times do not fit the memory given: raise the memory or the minimal count");
     }
 }
@@ -47,7 +50,9 @@ void NgramModel::finish() {
     for (unsigned level = depth_; level > 0; --level) close(level);
     depth_ = 0;
     uint64_t counts[256] = {};
-    for (const Gram& gram : levels_[1]) counts[gram.key >> kLengthBits >> (8 * (kMaxOrder - 1))] = gram.count;
+    levels_[1].each([&](const Gram* grams, size_t n) {
+        for (size_t i = 0; i < n; ++i) counts[grams[i].key >> kLengthBits >> (8 * (kMaxOrder - 1))] = grams[i].count;
+    });
     uint64_t total = 0;
     for (uint64_t& count : counts) total += count = std::max<uint64_t>(count, 1);
     const double log_total = std::log(static_cast<double>(total));
@@ -57,10 +62,8 @@ void NgramModel::finish() {
 
     size_t many = 0;
     for (unsigned level = 3; level <= settings_.order; ++level) many += levels_[level].size();
-    const unsigned bits = static_cast<unsigned>(std::max(4, static_cast<int>(std::bit_width(many + many / 2))));
-    slots_.assign(size_t{1} << bits, Slot{0, 0});
-    mask_ = slots_.size() - 1;
-    shift_ = 64 - bits;
+    n_places_ = std::max<size_t>(2 * many, 16);
+    slots_.assign(n_places_ + kTail, Slot{0, 0});
 
     // Most n-grams are rare, and a logarithm costs more than the rest of an entry.
     std::vector<double> logarithms(1 << 12);
@@ -68,26 +71,29 @@ void NgramModel::finish() {
     const auto ln = [&](uint64_t n) { return n < logarithms.size() ? logarithms[n] : std::log(static_cast<double>(n)); };
     fingerprint_ = checksum(&min_count_, sizeof min_count_);
     for (unsigned level = 1; level <= settings_.order; ++level) {
-        const std::vector<Gram>& grams = levels_[level];
-        fingerprint_ = checksum(grams.data(), grams.size() * sizeof(Gram), fingerprint_);
+        levels_[level].each([&](const Gram* grams, size_t n) { fingerprint_ = checksum(grams, n * sizeof(Gram), fingerprint_); });
         if (level == 1) continue;
         size_t parent = 0;  // both levels are sorted
-        for (const Gram& gram : grams) {
+        const auto enter = [&](const Gram& gram) {
             const uint64_t bytes = gram.key >> kLengthBits;
             const uint64_t above = prefix(bytes, level - 1) << kLengthBits | (level - 1);
             while (levels_[level - 1][parent].key < above) ++parent;
             const double value = ln(gram.count) - ln(levels_[level - 1][parent].count);
             if (level == 2) {
                 twos_[bytes >> (8 * (kMaxOrder - 2))] = value;
-                continue;
+                return;
             }
             size_t i = hash(gram.key);
-            while (slots_[i].key) i = (i + 1) & mask_;
+            while (i < slots_.size() && slots_[i].key) ++i;
+            if (i + 1 >= slots_.size()) slots_.resize(i + 2, Slot{0, 0});
             slots_[i] = {gram.key, value};
-        }
-        if (level > 1) std::vector<Gram>().swap(levels_[level - 1]);
+        };
+        levels_[level].each([&](const Gram* grams, size_t n) {
+            for (size_t i = 0; i < n; ++i) enter(grams[i]);
+        });
+        levels_[level - 1].clear();
     }
-    for (auto& level : levels_) std::vector<Gram>().swap(level);
+    for (auto& level : levels_) level.clear();
 }
 
 }  // namespace paribus

@@ -1,7 +1,9 @@
 #include "piece_counter.hh"
 
 #include <algorithm>
+#include <stdexcept>
 
+#include "give_back.hh"
 #include "parallel.hh"
 #include "segmenter.hh"
 #include "training_chunks.hh"
@@ -21,6 +23,7 @@ PieceCounter::PieceCounter(std::shared_ptr<const NgramModel> model, const RunSet
 }
 
 void PieceCounter::add(const std::vector<Text>& documents) {
+    if (!model_) throw std::logic_error("the counting of pieces is closed");
     const std::vector<Text> parts = in_parts(documents, kPart);
     std::vector<Segmenter> segmenters(threads_, Segmenter(*model_, revision_));
     parallel_for(parts.size(), threads_, [&](size_t worker, size_t i) {
@@ -33,11 +36,14 @@ void PieceCounter::add(const std::vector<Text>& documents) {
     });
 }
 
-bool PieceCounter::is_full() const {
+size_t PieceCounter::memory() const {
     size_t sum = 0;
     for (const PieceTable& table : tables_) sum += table.memory();
-    // Writing needs a sorted view of about the same size, and a table doubles when it grows.
-    return sum * 3 > memory_;
+    return sum;
+}
+
+bool PieceCounter::is_full() const {
+    return memory() * 3 > memory_;  // while a table doubles, the old one stands beside the new one
 }
 
 void PieceCounter::write(const std::string& path) {
@@ -45,6 +51,7 @@ void PieceCounter::write(const std::string& path) {
     merge_pieces({}, tables_, settings_, [&](std::string_view piece, uint64_t count) { writer.put(piece, count); });
     writer.finish();
     for (PieceTable& table : tables_) table.clear();
+    give_back();
 }
 
 }  // namespace paribus

@@ -19,8 +19,12 @@ class PieceCounter {
     void add(const std::vector<Text>& documents);
     // Whether the tables have reached their share; the caller then writes a run.
     bool is_full() const;
+    size_t memory() const;  // bytes that the tables take
     void write(const std::string& path);
-    const std::vector<PieceTable>& tables() const { return tables_; }
+    // For merge_pieces, which puts them in order: then nothing more can be added.
+    std::vector<PieceTable>& tables() { return tables_; }
+    // The n-gram model is given up: nothing more can be added.
+    void close() { model_.reset(); }
     const RunSettings& settings() const { return settings_; }
 
   private:

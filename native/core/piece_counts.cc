@@ -10,27 +10,25 @@ namespace paribus {
 namespace {
 
 constexpr size_t kFirstSize = 1 << 12;
-constexpr size_t kLongEntry = 96;  // an entry of the map, roughly
+constexpr size_t kLongEntry = 104;  // an entry of the map and its place in the order, roughly
 
 // A source of pieces in byte order.
 struct Source {
-    std::unique_ptr<RunReader> reader;
-    std::vector<std::pair<std::string_view, uint64_t>> held;
-    size_t at = 0;
+    std::unique_ptr<RunReader> run;
+    std::unique_ptr<PieceTable::Reader> table;
     std::string_view piece;
     uint64_t count = 0;
 
     bool next() {
-        if (reader) {
-            if (!reader->next()) return false;
-            piece = reader->piece();
-            count = reader->count();
+        if (run) {
+            if (!run->next()) return false;
+            piece = run->piece();
+            count = run->count();
             return true;
         }
-        if (at == held.size()) return false;
-        piece = held[at].first;
-        count = held[at].second;
-        ++at;
+        if (!table->next()) return false;
+        piece = table->piece();
+        count = table->count();
         return true;
     }
 };
@@ -43,7 +41,9 @@ void PieceTable::clear() {
     std::vector<Slot>(kFirstSize).swap(slots_);
     mask_ = kFirstSize - 1;
     used_ = long_bytes_ = 0;
+    std::vector<const std::pair<const std::string, uint64_t>*>().swap(long_order_);
     std::unordered_map<std::string, uint64_t>().swap(long_);
+    sealed_ = false;
 }
 
 void PieceTable::add(const uint8_t* piece, size_t length, uint64_t count) {
@@ -85,47 +85,58 @@ void PieceTable::grow() {
     }
 }
 
-std::vector<std::pair<std::string_view, uint64_t>> PieceTable::sorted() const {
+void PieceTable::seal() {
+    if (sealed_) return;
+    sealed_ = true;
+    size_t kept = 0;
+    for (size_t i = 0; i < slots_.size(); ++i) {
+        if (slots_[i].count) slots_[kept++] = slots_[i];
+    }
+    slots_.resize(kept);
     // Pieces held in place compare as numbers: zeros behind the bytes, then the length, is byte order.
-    struct Key {
-        uint64_t high, low;
-        const Slot* slot;
-    };
     const auto number = [](const char* bytes) {
         uint64_t value = 0;
         for (unsigned k = 0; k < 8; ++k) value = value << 8 | static_cast<uint8_t>(bytes[k]);
         return value;
     };
-    std::vector<Key> keys;
-    keys.reserve(used_);
-    for (const Slot& slot : slots_) {
-        if (slot.count) keys.push_back({number(slot.bytes), number(slot.bytes + 8), &slot});
-    }
-    std::sort(keys.begin(), keys.end(),
-              [](const Key& a, const Key& b) { return a.high != b.high ? a.high < b.high : a.low < b.low; });
-    using Entry = std::pair<std::string_view, uint64_t>;
-    const auto before = [](const Entry& a, const Entry& b) { return a.first < b.first; };
-    std::vector<Entry> large(long_.begin(), long_.end());
-    std::sort(large.begin(), large.end(), before);
-    std::vector<Entry> all;
-    all.reserve(size());
-    for (const Key& key : keys) {
-        all.emplace_back(std::string_view(key.slot->bytes, static_cast<size_t>(key.slot->bytes[kInline])), key.slot->count);
-    }
-    const auto middle = static_cast<ptrdiff_t>(all.size());
-    all.insert(all.end(), large.begin(), large.end());
-    std::inplace_merge(all.begin(), all.begin() + middle, all.end(), before);
-    return all;
+    std::sort(slots_.begin(), slots_.end(), [&](const Slot& a, const Slot& b) {
+        const uint64_t high_a = number(a.bytes), high_b = number(b.bytes);
+        return high_a != high_b ? high_a < high_b : number(a.bytes + 8) < number(b.bytes + 8);
+    });
+    long_order_.reserve(long_.size());
+    for (const auto& entry : long_) long_order_.push_back(&entry);
+    std::sort(long_order_.begin(), long_order_.end(), [](const auto* a, const auto* b) { return a->first < b->first; });
 }
 
-void merge_pieces(const std::vector<std::string>& paths, const std::vector<PieceTable>& tables, const RunSettings& settings,
+bool PieceTable::Reader::next() {
+    const bool more = at_ < table_->slots_.size(), more_long = at_long_ < table_->long_order_.size();
+    if (!more && !more_long) return false;
+    const Slot* const slot = more ? &table_->slots_[at_] : nullptr;
+    const std::string_view inside =
+        more ? std::string_view(slot->bytes, static_cast<size_t>(slot->bytes[kInline])) : std::string_view();
+    if (more_long && (!more || std::string_view(table_->long_order_[at_long_]->first) < inside)) {
+        piece_ = table_->long_order_[at_long_]->first;
+        count_ = table_->long_order_[at_long_]->second;
+        ++at_long_;
+        return true;
+    }
+    piece_ = inside;
+    count_ = slot->count;
+    ++at_;
+    return true;
+}
+
+void merge_pieces(const std::vector<std::string>& paths, std::vector<PieceTable>& tables, const RunSettings& settings,
                   const PieceSink& sink) {
     std::vector<Source> sources(paths.size() + tables.size());
     for (size_t i = 0; i < paths.size(); ++i) {
-        sources[i].reader = std::make_unique<RunReader>(paths[i], RunKind::pieces);
-        if (!(sources[i].reader->settings() == settings)) throw FormatError(paths[i] + ": counted with other settings");
+        sources[i].run = std::make_unique<RunReader>(paths[i], RunKind::pieces);
+        if (!(sources[i].run->settings() == settings)) throw FormatError(paths[i] + ": counted with other settings");
     }
-    for (size_t i = 0; i < tables.size(); ++i) sources[paths.size() + i].held = tables[i].sorted();
+    for (size_t i = 0; i < tables.size(); ++i) {
+        tables[i].seal();
+        sources[paths.size() + i].table = std::make_unique<PieceTable::Reader>(tables[i]);
+    }
     const auto later = [&](size_t a, size_t b) { return sources[b].piece < sources[a].piece; };
     std::priority_queue<size_t, std::vector<size_t>, decltype(later)> heads(later);
     for (size_t i = 0; i < sources.size(); ++i) {

@@ -20,10 +20,24 @@ class PieceTable {
     PieceTable();
     void add(const uint8_t* piece, size_t length, uint64_t count = 1);
     size_t memory() const { return slots_.size() * sizeof(Slot) + long_bytes_; }
-    size_t size() const { return used_ + long_.size(); }
-    // All pieces in byte order, as views into the table: valid until it changes.
-    std::vector<std::pair<std::string_view, uint64_t>> sorted() const;
+    // Put the pieces in byte order, where they lie; after that nothing can be added until clear().
+    void seal();
     void clear();
+
+    // The pieces of a sealed table in order.
+    class Reader {
+      public:
+        explicit Reader(const PieceTable& table) : table_(&table) {}
+        bool next();
+        std::string_view piece() const { return piece_; }
+        uint64_t count() const { return count_; }
+
+      private:
+        const PieceTable* table_;
+        size_t at_ = 0, at_long_ = 0;
+        std::string_view piece_;
+        uint64_t count_ = 0;
+    };
 
   private:
     static constexpr size_t kInline = 15;
@@ -44,10 +58,12 @@ class PieceTable {
     std::vector<Slot> slots_;
     size_t mask_, used_ = 0, long_bytes_ = 0;
     std::unordered_map<std::string, uint64_t> long_;
+    std::vector<const std::pair<const std::string, uint64_t>*> long_order_;
+    bool sealed_ = false;
 };
 
-// Tables and runs merged in byte order.
-void merge_pieces(const std::vector<std::string>& paths, const std::vector<PieceTable>& tables, const RunSettings& settings,
+// Tables, which are sealed, and runs merged in byte order.
+void merge_pieces(const std::vector<std::string>& paths, std::vector<PieceTable>& tables, const RunSettings& settings,
                   const PieceSink& sink);
 
 }  // namespace paribus

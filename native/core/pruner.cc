@@ -6,6 +6,7 @@
 #include <numeric>
 
 #include "double_array.hh"
+#include "model.hh"
 #include "parallel.hh"
 
 namespace paribus {
@@ -13,12 +14,13 @@ namespace {
 
 constexpr size_t kBatchBytes = 1 << 22;
 constexpr size_t kPart = 1 << 11;  // pieces that a thread takes at a time
+constexpr size_t kPieceBytes = 130;  // of a piece that is kept: bytes, counts, and its share of the trie in the making
 
 // The unigram tokenizer of the pieces kept so far. Its trie is built once; a dropped piece gets a score of minus infinity.
 class Unigram {
   public:
     explicit Unigram(const std::vector<std::string_view>& sorted) {
-        const DoubleArray trie = build_double_array(sorted);
+        const DoubleArray trie = build_double_array(sorted, kQuick);
         nodes_.resize(trie.base.size());
         for (size_t i = 0; i < nodes_.size(); ++i) nodes_[i] = {trie.base[i], trie.check[i], trie.value[i]};
         scores_.resize(sorted.size());
@@ -172,6 +174,10 @@ std::vector<Counted> prune(const std::function<void(const PieceSink&)>& pieces, 
     std::vector<uint64_t> counts;
     unsigned missing = 0;
     const auto keep = [&](std::string_view piece, uint64_t count) {
+        if (ends.size() > options.memory / (kPieceBytes + 8 * options.threads)) {
+            throw MemoryError("the pieces seen at least " + std::to_string(options.min_count) +
+                              " times do not fit the memory given: raise the memory or the minimal count");
+        }
         bytes.append(piece);
         ends.push_back(bytes.size());
         counts.push_back(count);
@@ -194,12 +200,15 @@ std::vector<Counted> prune(const std::function<void(const PieceSink&)>& pieces, 
         const char byte = static_cast<char>(missing);
         keep(std::string_view(&byte, 1), 1);
     }
+    bytes.shrink_to_fit();
     std::vector<std::string_view> views;
     views.reserve(ends.size());
     for (size_t i = 0; i < ends.size(); ++i) {
         const size_t begin = i ? ends[i - 1] : 0;
         views.emplace_back(bytes.data() + begin, ends[i] - begin);
     }
+    std::vector<size_t>().swap(ends);
+    counts.shrink_to_fit();
 
     Pruner pruner(std::move(views), std::move(counts), options.threads);
     std::vector<uint64_t> gained(pruner.counts().size(), 0);

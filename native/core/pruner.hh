@@ -19,10 +19,12 @@ struct PruneOptions {
     size_t max_piece_length = 36;
     size_t n_special = 3;  // tokens of each size that are not pieces
     size_t threads = 1;
+    size_t memory = SIZE_MAX;  // bytes at the most; pieces that are kept need about 130, and 8 for each thread
 };
 
 // `pieces` gives all counted pieces in byte order and is called twice. One vocabulary for each size, from the largest
-// to the smallest, each cut from the one before, sorted by (length, bytes).
+// to the smallest, each cut from the one before, sorted by (length, bytes). Throws MemoryError when the pieces that come
+// often enough do not fit the memory.
 std::vector<Counted> prune(const std::function<void(const PieceSink&)>& pieces, std::vector<size_t> sizes,
                            const PruneOptions& options);
 

@@ -12,7 +12,7 @@ namespace {
 
 constexpr char kMagic[8] = {'P', 'A', 'R', 'I', 'B', 'U', 'S', 'C'};
 constexpr uint32_t kVersion = 1;
-constexpr size_t kBuffer = 1 << 20;
+constexpr size_t kBuffer = 1 << 19;
 constexpr size_t kLongestEntry = 1 << 17;  // a training chunk and its numbers are shorter
 
 struct RunHeader {

@@ -87,19 +87,22 @@ void Walk::advance(const uint8_t* text, size_t size) {
         // The single byte is the last to try and never far: the chain from byte to byte is one sum and one maximum.
         const double single = before + byte_scores[text[i]];
         from[i] = pick(single > high, byte_codes[text[i]], code);
-        *at = before = std::max(high, single);
+        // The score before this byte is stored only now: places left over in a group have read what lay there, so that
+        // they, whose sums are minus infinity whatever it was, need not wait for it.
+        at[-1] = before;
+        before = std::max(high, single);
     };
     size_t decided = decided_;
     const auto begins = [&](size_t i) { return text[i - 1] == '\n' && text[i] != '\n'; };
-    const auto start = [&](size_t i, double* best, double& before) {
+    const auto start = [&](size_t i, double& before) {
         decided = std::max(decided, open_ + i);
-        best[i] = before = 0;
+        before = 0;
     };
 
     double* const first = best_.data() + window_;  // first[0]: before this block
     double* const second = first + window_ + 1;    // the half behind `cut` has scores of its own, since it starts anew
     double before = first[0], other = 0;
-    if (size > 0 && last_ == '\n' && text[0] != '\n') start(0, first, before);
+    if (size > 0 && last_ == '\n' && text[0] != '\n') start(0, before);
     const size_t cut = middle(text, size);
     const size_t end = cut ? cut : size;
     double* const tail = cut ? second : first;
@@ -107,27 +110,28 @@ void Walk::advance(const uint8_t* text, size_t size) {
     if (cut) {
         // Two walks at once fill each other's waiting for the sums before.
         size_t k = cut;
-        start(k, second, other);
+        start(k, other);
         const size_t both = std::min(cut, size - cut);
         step(i++, first, before);
         step(k++, second, other);
         while (i < both) {
-            if (begins(i)) start(i, first, before);
-            if (begins(k)) start(k, second, other);
+            if (begins(i)) start(i, before);
+            if (begins(k)) start(k, other);
             step(i++, first, before);
             step(k++, second, other);
         }
         for (; k < size; ++k) {
-            if (begins(k)) start(k, second, other);
+            if (begins(k)) start(k, other);
             step(k, second, other);
         }
     } else if (size > 0) {
         step(i++, first, before);
     }
     for (; i < end; ++i) {
-        if (begins(i)) start(i, first, before);
+        if (begins(i)) start(i, before);
         step(i, first, before);
     }
+    tail[size] = cut ? other : before;
     decided_ = decided;
     last_ = text[size - 1];
     open_ += size;

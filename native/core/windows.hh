@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "blocks.hh"
 #include "run_file.hh"
 #include "text.hh"
 
@@ -34,7 +35,7 @@ class WindowCounter {
   private:
     RunSettings settings_;
     size_t memory_, threads_;
-    std::vector<std::vector<uint64_t>> held_;  // one a thread
+    std::vector<Blocks<uint64_t>> held_;  // one a thread
 };
 
 // Runs on disk and what a counter still holds, merged in order.

@@ -232,7 +232,7 @@ def test_long_lines_and_newlines_are_cut() -> None:
         ({"segmentation": 3}, "segmentation = 3"),
         ({"memory": "1MiB"}, "at least 256 MiB"),
         ({"memory": "much"}, "expected a size"),
-        ({"jobs": 0}, "threads = 0"),
+        ({"jobs": 0}, "jobs = 0"),
         ({"vocab_size": 258}, "at least 259"),
     ],
 )

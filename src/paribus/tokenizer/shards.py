@@ -18,7 +18,7 @@ from paribus.tokenizer import _native
 from paribus.tokenizer.corpus import batches, documents_of, require_text
 from paribus.tokenizer.settings import Settings, check_sizes, memory_bytes
 from paribus.tokenizer.tokenizer import Tokenizer, _threads
-from paribus.tokenizer.train import OVERHEAD, Progress, tokenizers
+from paribus.tokenizer.train import MODEL, OVERHEAD, READER, RUNS, WINDOW, Progress, fitting, tokenizers
 
 Paths = Sequence[str | os.PathLike[str]]
 
@@ -30,12 +30,13 @@ def count_ngrams(
     memory: int | str = "1GiB",
     jobs: int | None = None,
     progress: Progress | None = None,
+    field: str = "text",
 ) -> int:
     """Count the n-grams of a shard into a file; the bytes counted. Of the settings only order, isolate_digits and nfc
-    matter here."""
-    room = int((memory_bytes(memory) - OVERHEAD) * 0.9)
-    counter = _native.NgramPass(settings.order, settings.isolate_digits, room, _threads(jobs))
-    return _count("ngrams", corpus, out, settings, counter, counter.is_full, progress)
+    matter here. field: of JSONL and Parquet files, the one that holds the text."""
+    room = memory_bytes(memory) - OVERHEAD
+    counter = _native.NgramPass(settings.order, settings.isolate_digits, room, _threads(jobs, "jobs"))
+    return _count("ngrams", corpus, out, settings, counter, counter.is_full, progress, field, room)
 
 
 def count_pieces(
@@ -46,19 +47,21 @@ def count_pieces(
     memory: int | str = "1GiB",
     jobs: int | None = None,
     progress: Progress | None = None,
+    field: str = "text",
 ) -> int:
     """Cut a shard by the n-grams of all shards and count its pieces into a file; the bytes counted."""
     room = memory_bytes(memory) - OVERHEAD
-    model = _ngram_model(ngrams, settings, room // 2)
-    left = max(room - 48 * model.size, room // 4)
+    model = _ngram_model(ngrams, settings, room)
+    left = max(room - MODEL * model.size, 0)
     counter = _native.PiecePass(
-        model, settings.order, settings.isolate_digits, settings.segmentation, left, _threads(jobs)
+        model, settings.order, settings.isolate_digits, settings.segmentation, left, _threads(jobs, "jobs")
     )
-    return _count("pieces", corpus, out, settings, counter, lambda _: counter.is_full(), progress)
+    return _count("pieces", corpus, out, settings, counter, lambda _: counter.is_full(), progress, field, room)
 
 
 def merge(paths: Paths, out: str | os.PathLike[str]) -> None:
     """Counts of one kind and of equal settings into one file, in the memory of a buffer for each."""
+    _require_counts(paths)
     try:
         _native.merge_runs([os.fspath(path) for path in paths], os.fspath(out))
     except _native.FormatError as error:
@@ -76,27 +79,46 @@ def finish(
 ) -> list[Tokenizer]:
     """The tokenizers of these counts, the largest size first; counted: bytes of the corpus, for the model's record."""
     ordered = check_sizes(list(sizes))
-    model = _ngram_model(ngrams, settings, memory_bytes(memory) // 2)
+    _require_counts([pieces])
+    room = memory_bytes(memory) - OVERHEAD
+    model = _ngram_model(ngrams, settings, room)
     counter = _native.PiecePass(
-        model, settings.order, settings.isolate_digits, settings.segmentation, 1 << 20, _threads(jobs)
+        model, settings.order, settings.isolate_digits, settings.segmentation, 1 << 20, _threads(jobs, "jobs")
     )
+    del model  # the counter alone holds it, and gives it up
     try:
         about = {} if counted is None else {"bytes": counted}
-        return tokenizers(counter, [os.fspath(pieces)], ordered, settings, _threads(jobs), **about)
+        return tokenizers(counter, [os.fspath(pieces)], ordered, settings, _threads(jobs, "jobs"), room, **about)
     except _native.FormatError as error:
         raise ConfigError(f"{error}; the pieces must be counted with these n-grams and settings") from error
 
 
 def _ngram_model(path: str | os.PathLike[str], settings: Settings, memory: int) -> _native.NgramModel:
     counter = _native.NgramPass(settings.order, settings.isolate_digits, 1 << 20, 1)
+    _require_counts([path])
     try:
-        return counter.finish([os.fspath(path)], settings.min_count, memory)
+        with fitting():
+            return counter.finish([os.fspath(path)], settings.min_count, max(memory - READER, 0))
     except _native.FormatError as error:
         raise ConfigError(str(error)) from error
 
 
+def _require_counts(paths: Paths) -> None:
+    for path in paths:
+        if not Path(path).is_file():
+            raise ConfigError(f"there is no file {os.fspath(path)}: name files that `count` or `merge` made")
+
+
 def _count(
-    stage: str, corpus: Any, out: Any, settings: Settings, counter: Any, is_full: Any, progress: Progress | None
+    stage: str,
+    corpus: Any,
+    out: Any,
+    settings: Settings,
+    counter: Any,
+    is_full: Any,
+    progress: Progress | None,
+    field: str,
+    room: int,
 ) -> int:
     done = 0
     target = Path(out)
@@ -104,10 +126,16 @@ def _count(
         runs: list[str] = []
 
         def spill() -> None:
-            runs.append(str(Path(folder) / f"{len(runs)}.counts"))
-            counter.write(runs[-1])
+            made = len(list(Path(folder).iterdir()))
+            counter.write(run := str(Path(folder) / f"{made}-{done}.counts"))
+            runs.append(run)
+            if len(runs) > RUNS:
+                merge(runs, whole := str(Path(folder) / f"{made}-{done}.merged"))
+                for one in runs:
+                    Path(one).unlink()
+                runs[:] = [whole]
 
-        for batch in batches(documents_of(corpus), settings.nfc):
+        for batch in batches(documents_of(corpus, field), settings, room // (4 * WINDOW)):
             size = sum(map(len, batch))
             if done and is_full(size):
                 spill()

@@ -10,6 +10,7 @@ import numpy as np
 
 from paribus.core.errors import ConfigError
 from paribus.tokenizer.alphabet import byte_letters as byte_letters
+from paribus.tokenizer.decimals import decimal
 from paribus.tokenizer.tokenizer import Tokenizer
 from paribus.tokenizer.vocabulary import SPECIALS, Vocabulary, write
 
@@ -50,6 +51,15 @@ _REFUSED = {
 }
 
 
+def check_kind(out: str | os.PathLike[str]) -> None:
+    """Raise ConfigError for the name of a file that other programs would take for one of theirs."""
+    if Path(out).suffix in _REFUSED:
+        raise ConfigError(
+            f"{os.fspath(out)} cannot be written: name it tokenizer.json for Hugging Face, other .json for bytepiece, "
+            "or .bp"
+        )
+
+
 def read(path: str | os.PathLike[str]) -> Tokenizer:
     """Our model file, or the JSON of bytepiece. Raises ConfigError for a model whose tokens could not be the same."""
     suffix = Path(path).suffix
@@ -84,7 +94,8 @@ def write_bytepiece(tokenizer: Tokenizer, path: str | os.PathLike[str]) -> None:
 def hugging_face(tokenizer: Tokenizer) -> dict[str, Any]:
     """The content of a `tokenizer.json`: Unigram over byte letters, cut at newlines as here.
 
-    Faithful: the Hugging Face engine adds the same doubles in the same order and breaks ties for the longest piece.
+    Faithful: the Hugging Face engine adds the same doubles in the same order and breaks ties for the longest piece. It
+    must be written by `write_hugging_face`, since that engine's reader does not round decimals as Python's does.
     What differs: it takes text only, not arbitrary bytes, and its special tokens are recognised in any text once added.
     """
     own = tokenizer.vocabulary
@@ -115,4 +126,9 @@ def hugging_face(tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def write_hugging_face(tokenizer: Tokenizer, path: str | os.PathLike[str]) -> None:
-    write(path, json.dumps(hugging_face(tokenizer), ensure_ascii=False).encode())
+    """The file `tokenizer.json`, with scores spelled so that Hugging Face's engine reads the same doubles."""
+    told = hugging_face(tokenizer)
+    entries = [f"[{json.dumps(word, ensure_ascii=False)}, {decimal(score)}]" for word, score in told["model"]["vocab"]]
+    told["model"]["vocab"] = None
+    head, tail = json.dumps(told, ensure_ascii=False).split('"vocab": null')
+    write(path, f'{head}"vocab": [{", ".join(entries)}]{tail}'.encode())

@@ -7,7 +7,7 @@ from typer.testing import CliRunner, Result
 
 from paribus import Tokenizer
 from paribus.cli.tokenizer import app
-from paribus.core.errors import ConfigError, InputError
+from paribus.core.errors import ConfigError, CorpusError, InputError
 
 MakeTexts = Callable[[int, int, int], list[bytes]]
 
@@ -53,12 +53,59 @@ def test_an_interrupted_job_resumes(corpus: Path, model: Path, tmp_path: Path, m
         patch.setattr(train.Job, "count_pieces", interrupt)
         words = ["train", str(corpus), "--vocab-size", "400", "--min-count", "2", "--out", str(out)]
         assert CliRunner().invoke(app, words).exit_code != 0
-    with pytest.raises(ConfigError, match="another job"):
-        run("train", corpus, "--vocab-size", 300, "--out", out)
-    run("resume", f"{out}.work")
+    # Nothing was counted on disk, so another job may take the folder, and the first can still be run again.
+    with pytest.raises(ConfigError, match="order = 9"):
+        run("train", corpus, "--order", 9, "--out", out)
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Job, "count_pieces", interrupt)
+        assert CliRunner().invoke(app, words).exit_code != 0
+    run("resume", f"{out}.work", "--memory", "300MiB", "--jobs", 1)
     assert Tokenizer.load(out).pieces == Tokenizer.load(model).pieces
     with pytest.raises(ConfigError, match="no work folder"):
         run("resume", tmp_path)
+
+
+def test_a_job_that_counted_is_not_touched(
+    corpus: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from paribus.tokenizer import train
+
+    def interrupt(self: train.Job, *_: object) -> None:
+        self._write_journal()
+        raise KeyboardInterrupt
+
+    out = tmp_path / "again.bp"
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Job, "count_pieces", interrupt)
+        words = ["train", str(corpus), "--vocab-size", "400", "--min-count", "2", "--out", str(out)]
+        assert CliRunner().invoke(app, words).exit_code != 0
+    with pytest.raises(ConfigError, match="holds a job: `paribus tokenizer resume"):
+        run("train", corpus, "--vocab-size", 300, "--out", out)
+    with pytest.raises(ConfigError, match="holds a job"):
+        run("train", "-", "--out", out, stdin=b"text")
+
+
+def test_a_job_that_cannot_begin_leaves_nothing(corpus: Path, tmp_path: Path) -> None:
+    for words in ([tmp_path / "none"], [corpus, "--vocab-size", 100], [corpus, "--memory", "much"]):
+        with pytest.raises(InputError):
+            run("train", *words, "--out", tmp_path / "m.bp")
+        assert not (tmp_path / "m.bp.work").exists()
+
+
+def test_standard_input_is_that_of_this_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from paribus.tokenizer import train
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    words = ["train", "-", "--min-count", "2", "--out", str(tmp_path / "m.bp")]
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Job, "count_pieces", interrupt)
+        assert CliRunner().invoke(app, words, input=b"old " * 40).exit_code != 0
+    run(*words, stdin=b"new " * 40)
+    own = Tokenizer.load(tmp_path / "m.bp")
+    seen = {piece for piece, n in zip(own.pieces, own.vocabulary.counts) if n > 1}
+    assert set(b"".join(seen)) == set(b"new ")
 
 
 def test_count_merge_finish(corpus: Path, model: Path, tmp_path: Path) -> None:
@@ -77,13 +124,25 @@ def test_count_merge_finish(corpus: Path, model: Path, tmp_path: Path) -> None:
 def test_encode_and_decode(model: Path, tmp_path: Path) -> None:
     text = "the of 的\n\n龘 \xff\n".encode() + b"\xff\x00"
     ids = run("encode", "--model", model, stdin=text).stdout
-    assert len(ids.splitlines()) == 4
+    # An empty line belongs to the line before it, as everywhere; so the ids are those of the whole text.
+    assert len(ids.splitlines()) == 3
+    assert list(map(int, ids.split())) == Tokenizer.load(model).encode(text).tolist()
+    for one in (b"\n\na\r\rb\n\n\nc", b"\r\n\r\n", b""):
+        assert list(map(int, run("encode", "--model", model, stdin=one).stdout.split())) == (
+            Tokenizer.load(model).encode(one).tolist()
+        )
+    special = run("encode", "--model", model, "--allow", "<eos>", stdin=b"the<eos><bos>").stdout.split()
+    assert special.count("2") == 1
+    assert "2" not in run("encode", "--model", model, stdin=b"the<eos>").stdout.split()
+    assert "1" not in special
     assert run("decode", "--model", model, stdin=ids.encode()).stdout_bytes == text
     assert "the" in run("encode", "--model", model, "--pieces", stdin=text).stdout
     with pytest.raises(InputError, match="whole numbers"):
         run("decode", "--model", model, stdin=b"1 two")
     with pytest.raises(ConfigError, match="not in the vocabulary"):
         run("decode", "--model", model, stdin=b"99999")
+    with pytest.raises(ConfigError, match="from 0 to 4294967295, got 99999999999999999999999"):
+        run("decode", "--model", model, stdin=b"1 99999999999999999999999")
     with pytest.raises(InputError, match="No such file"):
         run("encode", "--model", model, tmp_path / "none")
 
@@ -109,10 +168,56 @@ def test_compare(model: Path, corpus: Path, tmp_path: Path) -> None:
     assert "bytes per token" in run(*words).output
 
 
-def test_models_that_cannot_be_converted_exactly(tmp_path: Path) -> None:
+def test_what_cannot_be_compared(model: Path, corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    (tmp_path / "spm.model").write_bytes(b"no model")
+    for words, expected in (
+        ([tmp_path / "none.bp"], "is no file"),
+        ([tmp_path / "tokenizer.json"], "it is no tokenizer.json"),
+        ([model, "--plot", tmp_path / "x.txt"], "a plot's name ends in"),
+        ([model, "--plot", tmp_path / "none" / "x.png"], "there is no folder"),
+    ):
+        if "tokenizer.json" in str(words[0]):
+            pytest.importorskip("tokenizers")
+        with pytest.raises(InputError, match=expected):
+            run("compare", *words, "--text", corpus)
+    assert CliRunner().invoke(app, ["compare", str(model), "--text", str(corpus), "--document", "0"]).exit_code == 2
+
+
+def test_places_that_cannot_be_written(model: Path, corpus: Path, tmp_path: Path) -> None:
+    for words in (["count", corpus], ["merge", corpus / "00.txt"], ["finish", "--ngrams", model, "--pieces", model]):
+        with pytest.raises(InputError, match="is a folder"):
+            run(*words, "--out", tmp_path)
+        with pytest.raises(InputError, match="there is no folder"):
+            run(*words, "--out", tmp_path / "none" / "x")
+    with pytest.raises(InputError, match="is a folder"):
+        run("train", corpus, "--out", tmp_path)
+    with pytest.raises(InputError, match="there is no folder"):
+        run("convert", model, tmp_path / "none" / "tokenizer.json")
+
+
+def test_the_field_of_records(model: Path, corpus: Path, tmp_path: Path) -> None:
+    records = tmp_path / "records.jsonl"
+    texts = [path.read_bytes().decode(errors="replace") for path in sorted(corpus.iterdir())]
+    records.write_text("".join(json.dumps({"body": text}) + "\n" for text in texts))
+    with pytest.raises(CorpusError, match="no field 'text'"):
+        run("train", records, "--out", tmp_path / "x.bp")
+    words = ["--field", "body", "--min-count", 2]
+    run("train", records, *words, "--vocab-size", 400, "--out", tmp_path / "field.bp")
+    assert Tokenizer.load(tmp_path / "field.bp").pieces == (
+        Tokenizer.train(texts, vocab_size=400, min_count=2).pieces
+    )  # fmt: skip
+    run("count", records, *words, "--out", tmp_path / "field.n")
+    rows = json.loads(run("compare", model, "--text", records, "--field", "body", "--json").stdout)
+    assert rows[0]["tokens"] == sum(len(Tokenizer.load(model).encode(text)) for text in texts)
+
+
+def test_models_that_cannot_be_converted_exactly(model: Path, tmp_path: Path) -> None:
     for name, words in (("spm.model", "single precision"), ("ranks.tiktoken", "which pair is joined first")):
         with pytest.raises(ConfigError, match=f"cannot be converted exactly: .*{words}"):
             run("convert", tmp_path / name, tmp_path / "m.bp")
+        with pytest.raises(ConfigError, match="cannot be written"):
+            run("convert", model, tmp_path / name)
 
 
 def test_a_claim_on_a_text_of_ones_own(corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -176,6 +177,9 @@ def test_a_decoder_waits_for_the_rest_of_a_character(mixed: Tokenizer) -> None:
     decoder.feed(first)
     with pytest.raises(UnicodeDecodeError):
         decoder.finish()
+    ids = mixed.encode("的的")
+    decoder = mixed.decoder()
+    assert "".join(decoder.feed(one) for one in ids) + decoder.finish() == "的的"  # numpy's numbers
     lenient = mixed.decoder(errors="replace")
     assert lenient.feed([first]) + lenient.finish() == "\ufffd"
 
@@ -227,8 +231,26 @@ def test_ids_out_of_range(mixed: Tokenizer) -> None:
     assert mixed.decode(np.array([100, 101], dtype=np.int16)) == bytes([97, 98])
 
 
-@pytest.mark.parametrize("alpha", [-1.0, math.nan, math.inf])
-def test_impossible_alpha(mixed: Tokenizer, alpha: float) -> None:
+@pytest.mark.parametrize("wrong", [-1, 2**64, 0.5, "1", None])
+def test_impossible_places_of_random_numbers(mixed: Tokenizer, wrong: Any) -> None:
+    with pytest.raises(ConfigError, match="seed = "):
+        mixed.sample("ab", 1.0, seed=wrong)
+    with pytest.raises(ConfigError, match="document = "):
+        mixed.sample_batch(["ab"], 1.0, seed=np.int64(3), document=wrong)
+
+
+def test_one_text_is_no_batch(mixed: Tokenizer) -> None:
+    for text in ("the of", b"the of"):
+        with pytest.raises(ConfigError, match="list of texts"):
+            mixed.encode_batch(text)
+    with pytest.raises(ConfigError, match="into a list"):
+        mixed.decode(5)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"n = 1\.5"):
+        mixed.nbest("ab", 1.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("alpha", [-1.0, math.nan, math.inf, "much"])
+def test_impossible_alpha(mixed: Tokenizer, alpha: Any) -> None:
     with pytest.raises(ConfigError, match="alpha"):
         mixed.sample("ab", alpha, seed=0)
 

@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -19,7 +20,12 @@ Corpus = Annotated[
     list[Path], typer.Argument(metavar="CORPUS...", help="Files, folders or - (stdin); text, JSONL, Parquet, gz, zst.")
 ]
 Model = Annotated[Path, typer.Option("--model", "-m", help="A .bp file.")]
-Memory = Annotated[str, typer.Option(help="Resident memory not to pass; beyond it counts go to disk.")]
+Memory = Annotated[
+    str,
+    typer.Option(help="Resident memory not to pass, 256MiB at least; what does not fit goes to disk: about twice the "
+    "corpus, 10 times at the most."),
+]  # fmt: skip
+Field = Annotated[str, typer.Option(help="The field of JSONL, or column of Parquet, that holds the text.")]
 Jobs = Annotated[int | None, typer.Option(help="Threads; by default one a core.")]
 Order = Annotated[int, typer.Option(help="Bytes of the longest n-gram, 2 to 6.")]
 MaxPiece = Annotated[int, typer.Option(help="Bytes of the longest piece.")]
@@ -45,6 +51,7 @@ def train(
     isolate_digits: Digits = False,
     nfc: Nfc = False,
     segmentation: Segmentation = 2,
+    field: Field = "text",
     work: Annotated[Path | None, typer.Option(help="Folder of the job, for resume; by default OUT.work.")] = None,
 ) -> None:
     """Learn a vocabulary. If it is interrupted, `paribus tokenizer resume OUT.work` goes on."""
@@ -62,18 +69,23 @@ def train(
         isolate_digits=isolate_digits,
         nfc=nfc,
         segmentation=segmentation,
+        field=field,
     )
-    job.run(work or Path(f"{job.out}.work"))
+    job.begin(work or Path(f"{job.out}.work"))
 
 
 @app.command()
 def resume(
     work: Annotated[Path, typer.Argument(metavar="WORK", help="The work folder of an interrupted train.")],
+    memory: Annotated[
+        str | None, typer.Option(help="Another limit than that of the train; it changes no token.")
+    ] = None,
+    jobs: Annotated[int | None, typer.Option(help="Another number of threads.")] = None,
 ) -> None:
     """Go on with a training that was interrupted, from what it had counted."""
     from paribus.cli.tokenizer_job import TrainJob
 
-    TrainJob.read(work).run(work)
+    TrainJob.read(work).run(work, memory, jobs)
 
 
 @app.command()
@@ -90,20 +102,22 @@ def count(
     isolate_digits: Digits = False,
     nfc: Nfc = False,
     segmentation: Segmentation = 2,
+    field: Field = "text",
 ) -> None:
     """Count one shard of a corpus: its n-grams, or with --ngrams its pieces. `merge` joins shards exactly."""
-    from paribus.cli.tokenizer_job import display
+    from paribus.cli.tokenizer_job import check_out, display
     from paribus.tokenizer import shards
     from paribus.tokenizer.settings import Settings
 
+    check_out(out)
     settings = Settings(
         order=order, min_count=min_count, isolate_digits=isolate_digits, nfc=nfc, segmentation=segmentation
     )
     with display() as progress:
         if ngrams is None:
-            shards.count_ngrams(corpus, out, settings, memory, jobs, progress)
+            shards.count_ngrams(corpus, out, settings, memory, jobs, progress, field)
         else:
-            shards.count_pieces(corpus, ngrams, out, settings, memory, jobs, progress)
+            shards.count_pieces(corpus, ngrams, out, settings, memory, jobs, progress, field)
 
 
 @app.command()
@@ -112,8 +126,10 @@ def merge(
     out: Annotated[Path, typer.Option("--out", "-o", help="The merged file.")],
 ) -> None:
     """Merge counts of several shards or machines, as if they had been counted together."""
+    from paribus.cli.tokenizer_job import check_out
     from paribus.tokenizer import shards
 
+    check_out(out)
     shards.merge(counts, out)
 
 
@@ -129,17 +145,20 @@ def finish(
     isolate_digits: Digits = False,
     nfc: Nfc = False,
     segmentation: Segmentation = 2,
+    memory: Memory = "1GiB",
+    jobs: Jobs = None,
 ) -> None:
     """Make the vocabulary from merged counts; no corpus is needed."""
-    from paribus.cli.tokenizer_job import save
+    from paribus.cli.tokenizer_job import check_out, save
     from paribus.tokenizer import shards
     from paribus.tokenizer.settings import Settings
 
+    check_out(out)
     settings = Settings(
         order=order, max_piece_length=max_piece_length, min_count=min_count, isolate_digits=isolate_digits, nfc=nfc,
         segmentation=segmentation,
     )  # fmt: skip
-    save(shards.finish(ngrams, pieces, vocab_size, settings), vocab_size, out)
+    save(shards.finish(ngrams, pieces, vocab_size, settings, memory, jobs), vocab_size, out)
 
 
 @app.command()
@@ -147,13 +166,20 @@ def encode(
     model: Model,
     file: Annotated[Path | None, typer.Argument(metavar="FILE", help="By default standard input.")] = None,
     pieces: Annotated[bool, typer.Option("--pieces", help="Print the pieces instead of the ids.")] = False,
+    allow: Annotated[
+        list[str], typer.Option(help="A special token to recognise in the text, such as <eos>; again for more.")
+    ] = [],  # noqa: B006
 ) -> None:
-    """Print the token ids of a text, a line for each line of it."""
+    """Print the token ids of a text: a line for each of its lines, which holds the empty lines behind it too.
+
+    The lines, joined, are what Tokenizer.encode gives for the whole. Special tokens inside the text are text unless
+    they are allowed.
+    """
     from paribus.tokenizer.tokenizer import Tokenizer
 
     tokenizer = Tokenizer.load(model)
-    for line in _input(file).splitlines(keepends=True):
-        ids = tokenizer.encode(line).tolist()
+    for line in _lines(file):
+        ids = tokenizer.encode(line, allow).tolist()
         words = [repr(tokenizer.pieces[i])[1:] for i in ids] if pieces else map(str, ids)
         sys.stdout.write(" ".join(words) + "\n")
 
@@ -170,7 +196,7 @@ def decode(
     from paribus.tokenizer.tokenizer import Tokenizer
 
     try:
-        ids = [int(word) for word in _input(file).split()]
+        ids = [int(word) for line in _input(file) for word in line.split()]
     except ValueError as error:
         raise InputError(f"expected token ids, whole numbers parted by white space: {error}") from error
     sys.stdout.buffer.write(Tokenizer.load(model).decode(ids))
@@ -203,8 +229,9 @@ def compare(
         list[Path], typer.Argument(metavar="MODEL...", help=".bp, .json (bytepiece, Hugging Face), .model.")
     ],
     text: Annotated[Path, typer.Option(help="The text: a file or a folder.")],
-    document: Annotated[int, typer.Option(help="Characters a call.")] = 3000,
+    document: Annotated[int, typer.Option(help="Characters a call.", min=1)] = 3000,
     plot: Annotated[Path | None, typer.Option(help="Write a plot, .png or .svg.")] = None,
+    field: Field = "text",
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Bytes per token, tokens per word and MB/s of several tokenizers on one text."""
@@ -216,7 +243,9 @@ def compare(
     from paribus.text.readers import documents
     from paribus.tokenizer import compare as comparison
 
-    texts = [one.data.decode("utf-8", "replace") for one in documents([text])]
+    if plot is not None:
+        comparison.check_plot(plot)
+    texts = [one.data.decode("utf-8", "replace") for one in documents([text], field)]
     parts = [whole[i : i + document] for whole in texts for i in range(0, len(whole), document)]
     rows = comparison.compare(models, parts)
     if plot is not None:
@@ -242,9 +271,12 @@ def convert(
 
     SentencePiece models and tiktoken's ranks are refused: they cannot be converted exactly.
     """
+    from paribus.cli.tokenizer_job import check_out
     from paribus.tokenizer import convert as conversion
 
+    check_out(out)
     tokenizer = conversion.read(source)
+    conversion.check_kind(out)
     if out.name == "tokenizer.json":
         conversion.write_hugging_face(tokenizer, out)
     elif out.suffix == ".json":
@@ -270,13 +302,28 @@ def claim(
     sys.stderr.write(f"{target}: run it with `paribus check {target}`\n")
 
 
-def _input(file: Path | None) -> bytes:
+def _lines(file: Path | None) -> Iterator[bytes]:
+    """The lines of the input, each with the empty lines behind it: no token reaches from one into the next."""
+    held = b""
+    for line in _input(file):
+        if held and line != b"\n":
+            yield held
+            held = b""
+        held += line
+    if held:
+        yield held
+
+
+def _input(file: Path | None) -> Iterator[bytes]:
+    """Line by line, each with its newline."""
     from paribus.core.errors import InputError
 
     if file is None or str(file) == "-":
-        return sys.stdin.buffer.read()
+        yield from sys.stdin.buffer
+        return
     try:
-        return file.read_bytes()
+        with file.open("rb") as stream:
+            yield from stream
     except OSError as error:
         raise InputError(f"{file}: {error.strerror}; name a file that can be read") from error
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from paribus.tokenizer.tokenizer import Tokenizer
     from paribus.tokenizer.train import Progress
 
+SPOOL = "stdin.txt"
+COUNTED = "journal.json"  # as train writes it with the first run
 _WORDS = {"ngrams": "counting n-grams", "pieces": "counting pieces", "prune": "choosing pieces"}
 
 
@@ -33,6 +35,23 @@ class TrainJob(Part):
     isolate_digits: bool
     nfc: bool
     segmentation: int
+    field: str = "text"
+
+    def begin(self, work: Path) -> None:
+        """Run it in its folder, where the same job goes on and nothing counted by another is touched."""
+        kept = work / "job.json"
+        if (work / COUNTED).exists():
+            if "-" in self.corpus or self.read(work) != self:
+                raise ConfigError(f"{work} holds a job: `paribus tokenizer resume {work}` it, or delete the folder")
+        elif kept.exists():  # of a job that ended before anything was counted: its standard input is not this one's
+            (work / SPOOL).unlink(missing_ok=True)
+        fresh = not work.exists()
+        try:
+            self.run(work)
+        except InputError:
+            if fresh and not (work / COUNTED).exists():
+                shutil.rmtree(work, ignore_errors=True)
+            raise
 
     @classmethod
     def read(cls, work: Path) -> "TrainJob":
@@ -43,23 +62,41 @@ class TrainJob(Part):
         job: TrainJob = from_dict(cls, data)
         return job
 
-    def run(self, work: Path) -> None:
+    def run(self, work: Path, memory: str | None = None, jobs: int | None = None) -> None:
+        """memory, jobs: in place of those that were asked for."""
         from paribus.tokenizer.train import train
 
-        kept = work / "job.json"
-        if kept.exists() and self.read(work) != self:
-            raise ConfigError(f"{work} holds another job: `paribus tokenizer resume {work}` it, or delete the folder")
+        if Path(self.out).is_dir():
+            raise InputError(f"--out {self.out} is a folder: name the file of the model in it")
         work.mkdir(parents=True, exist_ok=True)
-        kept.write_text(canonical_json(self))
+        (work / "job.json").write_text(canonical_json(self))
         paths = [_spool(work) if name == "-" else Path(name) for name in self.corpus]
         with display() as progress:
             found = train(
-                paths, self.sizes, memory=self.memory, jobs=self.jobs, work=work, progress=progress, order=self.order,
-                max_piece_length=self.max_piece_length, min_count=self.min_count, isolate_digits=self.isolate_digits,
-                nfc=self.nfc, segmentation=self.segmentation,
-            )  # fmt: skip
+                paths,
+                self.sizes,
+                memory=memory or self.memory,
+                jobs=self.jobs if jobs is None else jobs,
+                work=work,
+                progress=progress,
+                field=self.field,
+                order=self.order,
+                max_piece_length=self.max_piece_length,
+                min_count=self.min_count,
+                isolate_digits=self.isolate_digits,
+                nfc=self.nfc,
+                segmentation=self.segmentation,
+            )
         save(found, self.sizes, Path(self.out))
         shutil.rmtree(work)
+
+
+def check_out(out: Path) -> None:
+    """Raise InputError before any work if a file could not be written there."""
+    if out.is_dir():
+        raise InputError(f"{out} is a folder: name a file in it")
+    if not out.absolute().parent.is_dir():
+        raise InputError(f"{out}: there is no folder {out.absolute().parent}; make it first")
 
 
 def save(found: Sequence["Tokenizer"], sizes: Sequence[int], out: Path) -> None:
@@ -93,7 +130,7 @@ def write_claim(target: Path, word: str, corpus: Path, size: int, limit: int, co
 
 def _spool(work: Path) -> Path:
     """Standard input as a file, since it is read twice."""
-    target = work / "stdin.txt"
+    target = work / SPOOL
     if not target.exists():
         partial = work / "stdin.part"
         with partial.open("wb") as file:

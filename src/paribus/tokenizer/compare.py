@@ -29,14 +29,24 @@ def open_tokenizer(path: str | os.PathLike[str]) -> tuple[int, Encode]:
     """(vocabulary size, encode) of a model file: ours (.bp), bytepiece's (.json), Hugging Face's (tokenizer.json) or
     SentencePiece's (.model); the last two need their package."""
     name = os.fspath(path)
+    if not Path(name).is_file():
+        raise InputError(f"{name} is no file: name the files of tokenizers")
     if name.endswith(".model"):
-        spm = optional("sentencepiece", "peers").SentencePieceProcessor(model_file=name)
+        library = optional("sentencepiece", "peers")
+        try:
+            spm = library.SentencePieceProcessor(model_file=name)
+        except (OSError, RuntimeError) as error:
+            raise ConfigError(f"{name} is no model of SentencePiece ({error}): train or download it again") from error
         return spm.get_piece_size(), spm.encode
     if name.endswith(".json"):
         try:
             own = read_bytepiece(name)
-        except ConfigError:
-            engine = optional("tokenizers", "peers").Tokenizer.from_file(name)
+        except ConfigError as error:
+            library = optional("tokenizers", "peers")
+            try:
+                engine = library.Tokenizer.from_file(name)
+            except Exception as other:  # the library raises nothing more special
+                raise ConfigError(f"{error}; and it is no tokenizer.json of Hugging Face ({other})") from other
             return engine.get_vocab_size(), lambda text: engine.encode(text, add_special_tokens=False).ids
         return own.vocab_size, own.encode
     own = Tokenizer.load(name)
@@ -61,6 +71,17 @@ def compare(paths: Sequence[str | os.PathLike[str]], documents: Sequence[str], r
         Row(name, vocab, n, size / max(n, 1), n / max(words, 1), size / seconds / 1e6)
         for (name, vocab, _), n, seconds in zip(opened, tokens, best)
     ]
+
+
+def check_plot(path: str | os.PathLike[str]) -> None:
+    """Raise InputError before anything is measured if a plot could not be written there."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    kinds = FigureCanvasAgg.get_supported_filetypes()
+    if Path(path).suffix.lstrip(".").lower() not in kinds:
+        raise InputError(f"{os.fspath(path)}: a plot's name ends in .{', .'.join(sorted(kinds))}")
+    if not Path(path).absolute().parent.is_dir():
+        raise InputError(f"{os.fspath(path)}: there is no folder {Path(path).absolute().parent}; make it first")
 
 
 def plot(rows: Sequence[Row], path: str | os.PathLike[str]) -> None:

@@ -47,8 +47,9 @@ class Decoder:
         self._model = model
         self._utf8 = codecs.getincrementaldecoder("utf-8")(errors)
 
-    def feed(self, ids: int | Iterable[int] | npt.NDArray[np.integer]) -> str:
-        return self._utf8.decode(decode_ids(self._model, [ids] if isinstance(ids, int) else ids))
+    def feed(self, ids: int | np.integer | Iterable[int] | npt.NDArray[np.integer]) -> str:
+        one = isinstance(ids, (int, np.integer))
+        return self._utf8.decode(decode_ids(self._model, [ids] if one else ids))  # type: ignore[list-item, arg-type]
 
     def finish(self) -> str:
         """What is left, which is not empty only if the text ended inside a character and errors allows that."""

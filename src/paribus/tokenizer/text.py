@@ -29,9 +29,14 @@ def to_bytes(text: bytes | bytearray | memoryview | str) -> bytes:
 
 def to_ids(ids: Iterable[int] | npt.NDArray[np.integer]) -> npt.NDArray[np.uint32]:
     """Whole numbers of [0, 2^32) as a contiguous array, shape (n,)."""
-    given = ids if isinstance(ids, np.ndarray) else np.asarray(list(ids))
+    try:
+        given = ids if isinstance(ids, np.ndarray) else np.asarray(list(ids))
+    except TypeError as error:
+        raise ConfigError(f"expected a list of token ids, got {ids!r}: put a single one into a list") from error
     if given.size == 0:
         return np.zeros(0, dtype=np.uint32)
+    if given.dtype == object and all(isinstance(one, int) for one in given.flat):
+        raise ConfigError(f"token ids are whole numbers from 0 to {0xFFFFFFFF}, got {max(given.flat, key=abs)}")
     if given.dtype.kind not in "iu" or given.ndim != 1:
         raise ConfigError(f"expected a list of token ids, got an array of {given.dtype} with shape {given.shape}")
     if given.dtype != np.uint32 and (int(given.min()) < 0 or int(given.max()) > 0xFFFFFFFF):

@@ -107,7 +107,7 @@ class Tokenizer:
 
     def encode_batch(self, texts: Sequence[bytes | str], threads: int | None = None) -> list[Ids]:
         """`encode` of each text, on several threads (default: one a core); the result does not depend on them."""
-        flat, offsets = self._model.encode_batch([self._bytes(text) for text in texts], _threads(threads))
+        flat, offsets = self._model.encode_batch(self._documents(texts), _threads(threads))
         return _split(flat, offsets)
 
     def sample(self, text: bytes | str, alpha: float, seed: int, document: int = 0) -> Ids:
@@ -116,14 +116,15 @@ class Tokenizer:
         alpha: >= 0; 0 is uniform over all segmentations, 1 the model's posterior, large values near `encode`.
         seed, document: whole numbers of [0, 2^64); equal ones draw the same.
         """
-        return self._model.sample(self._bytes(text), _alpha(alpha), seed, document)
+        return self._model.sample(self._bytes(text), _alpha(alpha), _whole("seed", seed), _whole("document", document))
 
     def sample_batch(
         self, texts: Sequence[bytes | str], alpha: float, seed: int, document: int = 0, threads: int | None = None
     ) -> list[Ids]:
         """`sample` of each text with document, document + 1, ..."""
-        data = [self._bytes(text) for text in texts]
-        return _split(*self._model.sample_batch(data, _alpha(alpha), seed, document, _threads(threads)))
+        data = self._documents(texts)
+        places = _whole("seed", seed), _whole("document", document)
+        return _split(*self._model.sample_batch(data, _alpha(alpha), *places, _threads(threads)))
 
     def decode(self, ids: Iterable[int] | npt.NDArray[np.integer]) -> bytes:
         """The bytes of the ids; special tokens stand for none. Raises ConfigError for unknown ids."""
@@ -145,8 +146,8 @@ class Tokenizer:
 
     def nbest(self, text: bytes | str, n: int) -> list[tuple[float, Ids]]:
         """(ln p, ids) of the n most probable segmentations, the best first."""
-        if n < 1:
-            raise ConfigError(f"n = {n}: expected at least 1")
+        if not isinstance(n, int) or n < 1:
+            raise ConfigError(f"n = {n!r}: expected a whole number from 1 on")
         scores, ids = self._model.nbest(self._bytes(text), n)
         return list(zip(scores.tolist(), ids))
 
@@ -197,6 +198,11 @@ class Tokenizer:
         except UnicodeDecodeError:
             return data  # not text, so there is nothing to normalise
 
+    def _documents(self, texts: Sequence[bytes | str]) -> list[bytes]:
+        if isinstance(texts, (str, bytes)):
+            raise ConfigError("expected a list of texts, got a single one: use encode or sample, or put it into a list")
+        return [self._bytes(text) for text in texts]
+
     def _encode_with(self, text: bytes | str, allowed: Collection[str]) -> Ids:
         ids = {name.encode(): self.id_of(name) for name in allowed}
         pattern = b"|".join(re.escape(name) for name in sorted(ids, key=len, reverse=True))
@@ -220,15 +226,23 @@ def _split(flat: Ids, offsets: npt.NDArray[np.int64]) -> list[Ids]:
     return [flat[begin:end] for begin, end in pairwise(bounds)]
 
 
-def _threads(threads: int | None) -> int:
+def _threads(threads: int | None, name: str = "threads") -> int:
     if threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    if threads < 1:
-        raise ConfigError(f"threads = {threads}: expected at least 1")
+    if not isinstance(threads, int) or threads < 1:
+        raise ConfigError(f"{name} = {threads!r}: expected a whole number from 1 on, or None for one a core")
     return threads
 
 
+def _whole(name: str, value: int) -> int:
+    if not isinstance(value, (int, np.integer)) or not 0 <= value < 1 << 64:
+        raise ConfigError(f"{name} = {value!r}: expected a whole number of [0, 2^64)")
+    return int(value)
+
+
 def _alpha(alpha: float) -> float:
-    if not 0 <= alpha < float("inf"):
-        raise ConfigError(f"alpha = {alpha}: expected a finite number from 0 on; for the best segmentation use encode")
+    if not isinstance(alpha, (int, float, np.number)) or not 0 <= alpha < float("inf"):
+        raise ConfigError(
+            f"alpha = {alpha!r}: expected a finite number from 0 on; for the best segmentation use encode"
+        )
     return float(alpha)

@@ -26,7 +26,8 @@ def generate(
     prompt: Annotated[
         list[str] | None,
         typer.Option(
-            help='The text to go on from, "def " by default; - is stdin without its last line end; may be repeated.'
+            metavar="TEXT",
+            help='The text to go on from, "def " by default; - is stdin without its last line end; may be repeated.',
         ),
     ] = None,
     tokens: Annotated[int, typer.Option(help="How many new tokens at most.")] = 200,
@@ -36,7 +37,9 @@ def generate(
     min_p: Annotated[float | None, typer.Option(help="Only tokens P times as likely as the likeliest.")] = None,
     repetition_penalty: Annotated[float, typer.Option(help="Above 1: tokens seen before become less likely.")] = 1.0,
     no_repeat: Annotated[int | None, typer.Option(metavar="N", help="No N tokens in a row come twice.")] = None,
-    stop: Annotated[list[str] | None, typer.Option(help="End before this text; may be repeated.")] = None,
+    stop: Annotated[
+        list[str] | None, typer.Option(metavar="TEXT", help="End before this text; may be repeated.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="Repeats a text drawn at a temperature above 0.")] = 0,
     chunk: Annotated[int, typer.Option(help="Tokens of the prompt read at a time: bounds the memory.")] = 512,
     half: Annotated[bool, typer.Option("--half", help="Weights and caches in bfloat16: half the memory.")] = False,
@@ -60,10 +63,12 @@ def generate(
     texts = _prompts(prompt or [DEFAULT])
 
     import torch
+    from rich.console import Console
 
     from paribus.cli.open_model import open_model
 
-    opened = open_model(model, code, torch.bfloat16 if half else torch.float32)
+    with Console(stderr=True).status(f"reading {model}"):  # in a terminal only
+        opened = open_model(model, code, torch.bfloat16 if half else torch.float32)
     _tell_of_length(opened, texts, tokens)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter is no reason to stop

@@ -8,9 +8,10 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor
 
-from paribus.core.config import Part
+from paribus.core.config import Part, part_name, require
 from paribus.core.errors import InputError
 from paribus.data.batch import IGNORED
+from paribus.normalizers.base import Normalizer
 
 
 class Loss(Part, ABC):
@@ -45,3 +46,12 @@ def check_weights(target: Tensor, n: int, shape: torch.Size) -> None:
             f"target weights from {target.min().item():g}, with sums from {total.min().item():g} to "
             f"{total.max().item():g}: expected weights >= 0 that sum to 1 in every row, or zeros in rows to be ignored"
         )
+
+
+def check_without_weights(normalizer: Normalizer) -> None:
+    """Raise ConfigError for the Config of a module: its weight would be learned by a loss that it defines."""
+    require(
+        normalizer.n_parameters() == 0,
+        f"{part_name(type(normalizer))} learns alpha, and the loss that belongs to alpha cannot choose it: use "
+        "AlphaEntmax with an alpha of your choice",
+    )

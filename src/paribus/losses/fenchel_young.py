@@ -9,22 +9,12 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from paribus.core.config import part_name, require
 from paribus.core.errors import InputError
 from paribus.data.batch import IGNORED
-from paribus.losses.base import Loss, check_index
+from paribus.losses.base import Loss, check_index, check_without_weights
 from paribus.normalizers.base import Normalizer
 from paribus.normalizers.sparsemax import Sparsemax
 from paribus.ops.precision import widened
-
-
-def check_without_weights(normalizer: Normalizer) -> None:
-    """Raise ConfigError for the Config of a module: its weight would be learned by a loss that it defines."""
-    require(
-        normalizer.n_parameters() == 0,
-        f"{part_name(type(normalizer))} learns alpha, and the loss that belongs to alpha cannot choose it: use "
-        "AlphaEntmax with an alpha of your choice",
-    )
 
 
 class _WithGradient(torch.autograd.Function):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from paribus.core.config import require
-from paribus.losses.fenchel_young import check_without_weights
+from paribus.losses.base import check_without_weights
 from paribus.losses.output.base import OutputLoss
 from paribus.normalizers.base import Normalizer
 from paribus.normalizers.off_by_one import OffByOne

@@ -282,6 +282,8 @@ def test_tokens_around_a_text(tiny, tmp_path):
     (tiny / "tokenizer_config.json").write_text('{"add_bos_token": true}')
     found = open_checkpoint(str(tiny))
     assert (found.begin_tokens, found.end_tokens) == ((6,), (3, 4))
+    (tiny / "generation_config.json").write_text('{"bos_token_id": null}')
+    assert open_checkpoint(str(tiny)).begin_tokens is None, "asked for, but not known: as tokenizer.json says"
 
 
 def test_transformers_loads_what_is_saved(tmp_path):

@@ -25,13 +25,14 @@ def read_folder(path: Path) -> Checkpoint:
     told = {**config, **_json(path / "generation_config.json", needed=False)}
     # What transformers does with the tokenizers that ask for it by this word.
     begins = _json(path / "tokenizer_config.json", needed=False).get("add_bos_token")
+    begin = _ids(told, "bos_token_id", path) if begins else ()
     return Checkpoint(
         path,
         config,
         _Tensors(where),
         _text(path / TOKENIZER) if (path / TOKENIZER).is_file() else None,
         _ids(told, "eos_token_id", path),
-        None if begins is None else _ids(told, "bos_token_id", path) if begins else (),
+        begin if begin or begins is False else None,
     )
 
 

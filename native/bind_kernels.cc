@@ -76,6 +76,14 @@ NB_MODULE(_kernels, m) {
           use.cross_entropy_backward[half](at<void>(z), at<int64_t>(targets), ignored, at<float>(log_sum),
                                            at<void>(dz), factor, rows, n, threads);
         });
+  m.def("few_rows",
+        [&use](Address x, Address w, Address y, int64_t rows, int64_t n_in, int64_t n_out, int threads) {
+          use.few_rows(at<void>(x), at<void>(w), at<void>(y), rows, n_in, n_out, threads);
+        });
+  m.def("block_rows",
+        [&use](bool bytes, Address x, Address w, Address y, int64_t rows, int64_t n_in, int64_t n_out, int threads) {
+          use.block_rows[bytes](at<float>(x), at<uint8_t>(w), at<float>(y), rows, n_in, n_out, threads);
+        });
   m.def("attention_available", attention_available);
   m.def("attention", [](Array q, Array k, Array v, Array out, Address log_sums, Dimensions sizes, float scale,
                         int threads) {

@@ -1,5 +1,7 @@
 // One table of kernels; CMake compiles this file once for each kind of processor, with PARIBUS_TABLE its name.
+#include "block_rows.hh"
 #include "cross_entropy.hh"
+#include "few_rows.hh"
 #include "rms_norm.hh"
 #include "rotate.hh"
 #include "softmax.hh"
@@ -44,6 +46,9 @@ void cross_entropy_backward_any(const void* z, const int64_t* targets, int64_t i
   cross_entropy_backward(static_cast<const T*>(z), targets, ignored, log_sum, static_cast<T*>(dz), factor, rows, n,
                          threads);
 }
+void few_rows_half(const void* x, const void* w, void* y, int64_t rows, int64_t n_in, int64_t n_out, int threads) {
+  few_rows(static_cast<const BFloat16*>(x), static_cast<const BFloat16*>(w), static_cast<BFloat16*>(y), rows, n_in, n_out, threads);
+}
 
 using F = float;
 using H = BFloat16;
@@ -64,6 +69,8 @@ const Table PARIBUS_TABLE = {
     {rotate_any<F>, rotate_any<H>},
     {cross_entropy_any<F>, cross_entropy_any<H>},
     {cross_entropy_backward_any<F>, cross_entropy_backward_any<H>},
+    few_rows_half,
+    {block_rows<Codes4>, block_rows<Codes8>},
 };
 
 }  // namespace paribus::kernels

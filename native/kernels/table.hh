@@ -23,6 +23,8 @@ struct Table {
   void (*cross_entropy[2])(const void*, const int64_t*, int64_t, float*, float*, int64_t, int64_t, int);
   void (*cross_entropy_backward[2])(const void*, const int64_t*, int64_t, const float*, void*, float, int64_t, int64_t,
                                     int);
+  void (*few_rows)(const void*, const void*, void*, int64_t, int64_t, int64_t, int);
+  void (*block_rows[2])(const float*, const uint8_t*, float*, int64_t, int64_t, int64_t, int);
 };
 
 const Table& table();

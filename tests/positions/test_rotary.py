@@ -11,7 +11,7 @@ from paribus.core.errors import ConfigError
 from paribus.positions.no_position import NoPosition
 from paribus.positions.pairing.half_split import HalfSplit
 from paribus.positions.pairing.interleaved import Interleaved
-from paribus.positions.rotary import Rotary
+from paribus.positions.rotary import TABLES, Rotary
 
 
 def dense_rotation(position: int, head_dim: int, base: float) -> torch.Tensor:
@@ -124,3 +124,40 @@ def test_frequencies():
     theta = Rotary(base=100.0).frequencies(6)
     assert theta.dtype == torch.float64
     assert theta.tolist() == pytest.approx([1.0, math.exp(-math.log(100) / 3), math.exp(-2 * math.log(100) / 3)])
+
+
+def test_a_table_is_made_once_for_the_same_positions(monkeypatch):
+    """By queries, keys and all layers of a step; and anew when the positions were changed in place, or are others."""
+    made = []
+    new_table = Rotary._new_table
+    monkeypatch.setattr(Rotary, "_new_table", lambda *given: made.append(1) or new_table(*given))
+    at, x = torch.arange(5)[None], torch.randn(2, 3, 5, 8)
+    first = Rotary().rotate(x, at)
+    assert torch.equal(Rotary().rotate(x, at), first)
+    assert len(made) == 1
+    at += 3
+    moved = Rotary().rotate(x, at)
+    assert len(made) == 2
+    torch.testing.assert_close(moved, Rotary().rotate(x, torch.arange(3, 8)[None]))
+    assert len(made) == 3
+    Rotary(base=50.0).rotate(x, at)
+    Rotary().rotate(x.double(), at)
+    Rotary().rotate(x[..., :6], at)
+    assert len(made) == 6
+
+
+def test_tables_go_with_their_positions():
+    at = torch.arange(5)[None]
+    Rotary().rotate(torch.randn(1, 1, 5, 8), at)
+    before = len(TABLES)
+    del at
+    assert len(TABLES) == before - 1
+
+
+def test_tables_of_inference_mode_are_not_kept():
+    """A tensor made there may not be saved for a backward pass."""
+    at, x = torch.arange(5)[None], torch.randn(1, 2, 5, 8, requires_grad=True)
+    with torch.inference_mode():
+        Rotary().rotate(x, at)
+    Rotary().rotate(x, at).sum().backward()
+    assert x.grad is not None

@@ -73,7 +73,8 @@ class GatedUnit(Mixer):
 
         def n_parameters(self) -> int:
             matrices = width(self) * (3 * self.d_value + self.key_dim)
-            return matrices + 4 * self.key_dim + self.normalizer.n_parameters()
+            learned = self.normalizer.n_parameters() + self.scale.n_parameters(self.key_dim)
+            return matrices + 4 * self.key_dim + learned
 
         def flops(self, length: int, causal: bool = False) -> int:
             projections = flops.linear(length, width(self), 3 * self.d_value + self.key_dim)
@@ -100,13 +101,14 @@ class GatedUnit(Mixer):
         self.query = GainOffset(config.key_dim)
         self.key = GainOffset(config.key_dim)
         self.out = Linear(config.d_value, d_model, gain=config.residual_gain)
+        self.scale = config.scale.build(config.key_dim)
         self.normalizer = config.normalizer.build()
 
     def forward(self, x: Tensor, positions: Tensor, mask: Mask | None = None) -> Tensor:
         """x (batch, length, d_model); `mask` narrows the layer's own mask (padding, documents)."""
         seen = self._visible(x, 0, mask)
         q, k, v = self._project(x)
-        q, k, scale = self.config.scale(q, k, seen.n_keys)
+        q, k, scale = self.scale(q, k, seen.n_keys)
         return self._attend(x, q, k, v, positions, positions, seen, scale, keys_rotated=False)
 
     def start(self, batch: int, capacity: int, dtype: torch.dtype, device: torch.device) -> TokenRows:
@@ -122,7 +124,7 @@ class GatedUnit(Mixer):
             )
         seen = self._visible(x, state.length, mask)
         q, k, v = self._project(x)
-        q, k, scale = config.scale(q, k, seen.n_keys)  # a key is changed by itself alone, so it is stored changed
+        q, k, scale = self.scale(q, k, seen.n_keys)  # a key is changed by itself alone, so it is stored changed
         rotated = config.position.separable
         if rotated:
             k = config.position.rotate_key(k, positions)

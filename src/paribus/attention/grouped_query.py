@@ -88,7 +88,8 @@ class GroupedQuery(Mixer):
 
         def n_parameters(self) -> int:
             matrices = 2 * width(self) * self.d_head * (self.n_heads + self.kv_heads)
-            return matrices + self.normalizer.n_parameters() + self.position.n_parameters()
+            learned = self.normalizer.n_parameters() + self.position.n_parameters()
+            return matrices + learned + self.scale.n_parameters(self.d_head)
 
         def flops(self, length: int, causal: bool = False) -> int:
             d, heads = self.d_head, self.n_heads
@@ -116,6 +117,7 @@ class GroupedQuery(Mixer):
         self.key = Linear(d_model, config.kv_heads * d_head)
         self.value = Linear(d_model, config.kv_heads * d_head)
         self.out = Linear(config.n_heads * d_head, d_model, gain=config.residual_gain)
+        self.scale = config.scale.build(d_head)
         self.normalizer = config.normalizer.build()
         self.position = config.position.build()
 
@@ -127,7 +129,7 @@ class GroupedQuery(Mixer):
         """
         q, k, v = self._project(x)
         seen = self._visible(x, 0, mask)
-        q, k, scale = self.config.scale(q, k, seen.n_keys)
+        q, k, scale = self.scale(q, k, seen.n_keys)
         return self._attend(q, k, v, positions, positions, seen, scale, keys_rotated=False)
 
     def start(self, batch: int, capacity: int, dtype: torch.dtype, device: torch.device) -> KeyValueCache:
@@ -145,7 +147,7 @@ class GroupedQuery(Mixer):
         state.belongs_to(position)
         q, k, v = self._project(x)
         seen = self._visible(x, state.length, mask)
-        q, k, scale = self.config.scale(q, k, seen.n_keys)  # a key is changed by itself alone, so it is stored changed
+        q, k, scale = self.scale(q, k, seen.n_keys)  # a key is changed by itself alone, so it is stored changed
         if state.rotated:
             k = position.rotate_key(k, positions)
         before = state.length

@@ -35,9 +35,11 @@ def visibility(
     own: Mask, extra: Mask | None, scale: Scale, batch: int, heads: int, n_before: int, n_queries: int, like: Tensor
 ) -> Visibility:
     """The queries stand at the places n_before ... n_before + n_queries - 1, the keys at all places up to the last."""
+    whole = own.within(extra)
+    if isinstance(whole, Causal) and n_queries == 1 and not scale.counts_keys:
+        return Visibility(None, None, causal=True, plain_causal=n_before == 0, layout=layout(whole))
     k_indices = torch.arange(n_before + n_queries, device=like.device)
     q_indices = k_indices[n_before:]
-    whole = own.within(extra)
     plain_causal = isinstance(whole, Causal) and n_before == 0
     # The last token alone sees all that came before it.
     everything = isinstance(whole, Causal) and n_queries == 1

@@ -134,7 +134,8 @@ class VQAttention(Mixer):
 
         def n_parameters(self) -> int:
             matrices = 4 * width(self) * self.n_heads * self.d_head
-            return matrices + self.codebook().n_parameters() + self.n_heads * self.n_biased
+            learned = self.codebook().n_parameters() + self.scale.n_parameters(self.d_head)
+            return matrices + learned + self.n_heads * self.n_biased
 
         def flops(self, length: int, causal: bool = False) -> int:
             projections = flops.linear(length, width(self), 4 * self.n_heads * self.d_head)
@@ -165,6 +166,7 @@ class VQAttention(Mixer):
         self.key = Linear(d_model, d_heads)
         self.value = Linear(d_model, d_heads)
         self.out = Linear(d_heads, d_model, gain=config.residual_gain)
+        self.scale = config.scale.build(config.d_head)
         self.quantizer = config.codebook().build()
         # Flat, as weight decay acts on matrices.
         self.bias = parameter((config.n_heads * config.n_biased,), std=0.0) if config.n_biased else None
@@ -226,7 +228,7 @@ class VQAttention(Mixer):
             n = x.shape[1]
             last = torch.arange(n_before + 1, n_before + n + 1, device=x.device)
             n_keys = (last if self.config.causal else torch.full_like(last, n))[None, None]
-        q, k, scale = self.config.scale(heads(self.query(x)), heads(self.key(x)), n_keys)
+        q, k, scale = self.scale(heads(self.query(x)), heads(self.key(x)), n_keys)
         return q, k, heads(self.value(x)), scale
 
     def _turned(self, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor) -> tuple[Tensor, ...]:

@@ -8,24 +8,30 @@ import torch
 from torch import Tensor, nn
 
 from paribus.ops import _kernels
+from paribus.ops.blocks import Blocks
 
+DTYPES = (torch.float32, torch.bfloat16)
+PLAIN = (Tensor, nn.Parameter)
+ALONE = 2**13  # numbers that one thread takes
 # Sums over rows are taken block by block, so that they do not depend on the number of threads.
 ROWS_AT_ONCE = 64
 
 
 def usable(*tensors: Tensor) -> bool:
     """True for plain tensors in the memory of this process: no compiler, transform or subclass stands in between."""
-    return (
-        not torch.compiler.is_compiling()
-        and not mapped()
-        and all(type(x) in (Tensor, nn.Parameter) and x.device.type == "cpu" for x in tensors)
-        and all(x.dtype in (torch.float32, torch.bfloat16) for x in tensors)
-    )
+    if torch.compiler.is_compiling() or mapped():
+        return False
+    return all(x.dtype in DTYPES and x.is_cpu and type(x) in PLAIN for x in tensors)
 
 
 def mapped() -> bool:
     """True inside a transform of torch.func, which knows neither a kernel nor a gradient written by hand."""
     return torch._C._functorch.peek_interpreter_stack() is not None
+
+
+def _threads(x: Tensor) -> int:
+    """One for the few rows of a step of decoding: waking the others takes longer than the work."""
+    return 1 if x.numel() < ALONE else torch.get_num_threads()
 
 
 def _half(x: Tensor) -> bool:
@@ -70,7 +76,7 @@ def rms_norm(x: Tensor, gain: Tensor, eps: float, dtype: torch.dtype) -> tuple[T
     y = torch.empty(x.shape, dtype=dtype)
     inverse = torch.empty(x.shape[:-1], dtype=torch.float32)
     addresses = (x.data_ptr(), gain.data_ptr(), y.data_ptr(), inverse.data_ptr())
-    _kernels.rms_norm(_half(x), _half(y), *addresses, inverse.numel(), x.shape[-1], eps, torch.get_num_threads())
+    _kernels.rms_norm(_half(x), _half(y), *addresses, inverse.numel(), x.shape[-1], eps, _threads(x))
     return y, inverse
 
 
@@ -85,6 +91,32 @@ def rms_norm_backward(dy: Tensor, x: Tensor, gain: Tensor, inverse: Tensor) -> t
     made = (dx.data_ptr(), sums.data_ptr())
     _kernels.rms_norm_backward(_half(x), _half(dy), *given, *made, rows, d, ROWS_AT_ONCE, torch.get_num_threads())
     return dx, sums.sum(dim=0)
+
+
+def few_rows(x: Tensor, weight: Tensor) -> Tensor:
+    """x W^T in bfloat16, for x (..., n_in) of a few rows and W (n_out, n_in)."""
+    assert x.is_contiguous()
+    assert weight.is_contiguous()
+    assert x.dtype == weight.dtype == torch.bfloat16
+    n_out, n_in = weight.shape
+    y = torch.empty((*x.shape[:-1], n_out), dtype=weight.dtype)
+    rows = x.numel() // n_in
+    addresses = (x.data_ptr(), weight.data_ptr(), y.data_ptr())
+    _kernels.few_rows(*addresses, rows, n_in, n_out, torch.get_num_threads())
+    return y
+
+
+def block_rows(x: Tensor, blocks: Blocks) -> Tensor:
+    """x W^T for x float32 (..., n_in) of a few rows and a matrix in blocks, unfolded on the way."""
+    n_out, n_in = blocks.shape
+    assert x.is_contiguous()
+    assert x.dtype == torch.float32
+    assert x.shape[-1] == n_in
+    assert blocks.stored.is_contiguous()
+    y = torch.empty((*x.shape[:-1], n_out))
+    addresses = (x.data_ptr(), blocks.stored.data_ptr(), y.data_ptr())
+    _kernels.block_rows(blocks.bits == 8, *addresses, x.numel() // n_in, n_in, n_out, torch.get_num_threads())
+    return y
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor, backwards: bool = False) -> Tensor:
@@ -114,7 +146,7 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, backwards: bool = False) -> Tens
         length,
         head_dim // 2,
         -1.0 if backwards else 1.0,
-        torch.get_num_threads(),
+        _threads(x),
     )
     return y
 

@@ -11,8 +11,12 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from paribus.core.errors import InputError
+from paribus.generation.generate import generate
+from paribus.layers.parameters import draw
 from paribus.models.checkpoints.llama import config_of
 from paribus.models.checkpoints.open import is_checkpoint, load_checkpoint, open_checkpoint, save_checkpoint
+from paribus.ops import few_rows, kernels
+from paribus.ops.blocks import attached
 from paribus.positions.maps.rerope import ReRoPE
 from paribus.positions.pairing.convert import convert
 from paribus.positions.pairing.half_split import HalfSplit
@@ -182,7 +186,7 @@ def test_folders_that_hold_no_readable_weights(tiny, tmp_path):
     assert not is_checkpoint(str(tmp_path))
 
 
-def write_gguf(path, weights, config, architecture="llama", extra=None, facts=None, left_out=()):
+def write_gguf(path, weights, config, architecture="llama", extra=None, facts=None, left_out=(), kind=None):
     """The tiny model as llama.cpp would store it: interleaved pairs, its own names."""
     gguf = pytest.importorskip("gguf")
     writer = gguf.GGUFWriter(str(path), architecture)
@@ -206,10 +210,14 @@ def write_gguf(path, weights, config, architecture="llama", extra=None, facts=No
         theirs |= {f"model.layers.{layer}.{hf}.weight": f"blk.{layer}.{name}.weight" for name, hf in INSIDE.items()}
     for name, tensor in weights.items():
         stored = tensor
-        for part, heads in (("q_proj", 4), ("k_proj", 2)):
+        for part, heads in (("q_proj", config["num_attention_heads"]), ("k_proj", config["num_key_value_heads"])):
             if part in name:
                 stored = convert(tensor, heads, before=HalfSplit(), after=Interleaved())
-        writer.add_tensor(theirs[name], stored.numpy())
+        if kind is None or stored.ndim == 1:
+            writer.add_tensor(theirs[name], stored.numpy())
+        else:
+            raw = gguf.GGMLQuantizationType[kind]
+            writer.add_tensor(theirs[name], gguf.quants.quantize(stored.numpy(), raw), raw_dtype=raw)
     for name in extra or ():
         writer.add_tensor(name, np.zeros(4, dtype=np.float32))
     writer.write_header_to_file()
@@ -225,6 +233,37 @@ def test_a_gguf_file_gives_the_same_model(tmp_path):
     expected = load_file(TINY / "expected.safetensors")
     assert torch.allclose(logits(loaded.model, expected["tokens"]), expected["logits"], atol=2e-5, rtol=1e-5)
     assert loaded.checkpoint.tokenizer is None
+
+
+@pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q8_0", "F16"])
+def test_quantised_weights_are_decoded_from_their_blocks(tmp_path, monkeypatch, kind):
+    """The blocks hold the float32 matrix bit for bit, rows of heads in their new order, and a step reads only them."""
+    config = json.loads((TINY / "config.json").read_text()) | {
+        "hidden_size": 64, "intermediate_size": 96, "head_dim": 16, "tie_word_embeddings": True
+    }  # fmt: skip
+    drawn = config_of(config).build()
+    draw(drawn, 0)
+    save_checkpoint(drawn, tmp_path / "dense", max_length=64)
+    write_gguf(tmp_path / "m.gguf", load_file(tmp_path / "dense/model.safetensors"), config, kind=kind)
+    model = load_checkpoint(str(tmp_path / "m.gguf")).model
+    matrices = [weight for weight in model.parameters() if weight.ndim == 2]
+    monkeypatch.setattr(few_rows, "LARGE", 1)
+    prompt = torch.randint(0, 37, (1, 9))
+    told = generate(model, prompt, 12)
+    if kind == "F16":
+        assert all(attached(weight) is None for weight in matrices)
+        return
+    for weight in matrices:
+        assert torch.equal(attached(weight).unfolded(), weight)
+    with monkeypatch.context() as patch:
+        patch.setattr(few_rows, "attached", lambda weight: None)
+        assert torch.equal(generate(model, prompt, 12), told)
+    calls = []
+    kernel = kernels.block_rows
+    monkeypatch.setattr(kernels, "block_rows", lambda *given: calls.append(1) or kernel(*given))
+    generate(model, prompt, 3)
+    assert len(calls) == 2 * len(matrices) + 1  # two steps; of the prompt's 9 tokens the last alone asks for logits
+    assert load_checkpoint(str(tmp_path / "m.gguf"), torch.bfloat16).model.embedding.weight.dtype == torch.bfloat16
 
 
 def test_gguf_files_that_are_refused(tmp_path):

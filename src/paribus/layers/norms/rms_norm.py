@@ -29,10 +29,14 @@ class RMSNorm(nn.Module):
         self.gain = parameter((width(config),), std=0.0, mean=1.0)
 
     def forward(self, x: Tensor) -> Tensor:
+        if self.gain.dtype == torch.bfloat16 and not torch.is_grad_enabled() and kernels.usable(x, self.gain):
+            return kernels.rms_norm(x.contiguous(), self.gain.float(), self.eps, x.dtype)[0]
         if kernels.usable(x, self.gain) and self.gain.dtype == torch.float32:
             # A matmul would take it in 16 bits anyway: it is rounded where it is made.
             dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else x.dtype
             if dtype in (torch.float32, torch.bfloat16):
+                if not torch.is_grad_enabled():
+                    return kernels.rms_norm(x.contiguous(), self.gain, self.eps, dtype)[0]
                 fast: Tensor = _Kernel.apply(x, self.gain, self.eps, dtype)  # type: ignore[no-untyped-call]
                 return fast
         if x.is_cuda or x.dtype.itemsize < 4 or kernels.mapped():

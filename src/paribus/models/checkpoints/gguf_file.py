@@ -5,7 +5,7 @@ which Hugging Face's names stand for.
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from paribus.core.errors import InputError, optional
 from paribus.models.checkpoints.checkpoint import Checkpoint
+from paribus.ops.blocks import Blocks, blocks_of
 from paribus.positions.pairing.convert import convert
 from paribus.positions.pairing.half_split import HalfSplit
 from paribus.positions.pairing.interleaved import Interleaved
@@ -56,8 +57,8 @@ def read_gguf(path: Path) -> Checkpoint:
     tensors = _Tensors(path, stored, config, library.quants.dequantize)
     end, begin = (facts.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "bos"))
     begins = begin if facts.get("tokenizer.ggml.add_bos_token") else None
-    ids = [() if one is None else (int(one),) for one in (end, begins)]
-    return Checkpoint(path, config, tensors, _tokenizer(facts), *ids)
+    end, begin = (() if one is None else (int(one),) for one in (end, begins))
+    return Checkpoint(path, config, tensors, _tokenizer(facts), end, begin, _Blocks(stored, config))
 
 
 def _renamed(name: str, path: Path) -> str:
@@ -84,18 +85,65 @@ class _Tensors(Mapping[str, Tensor]):
                 f"{self.path}: {name} is stored as {one.tensor_type.name}, which cannot be read here ({error}): take a "
                 "GGUF file of another quantisation, or the checkpoint's Hugging Face folder"
             ) from error
-        heads = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
-        for part, count in heads.items():
-            # Rows that do not fit the heads are left as they are, for the reader to refuse their shape.
-            if f".{part}." in name and len(tensor) == self.config[count] * self.config["head_dim"]:
-                tensor = convert(tensor, self.config[count], before=Interleaved(), after=HalfSplit())
-        return tensor
+        return _half_split(name, tensor, self.config)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.stored)
 
     def __len__(self) -> int:
         return len(self.stored)
+
+
+class _Blocks(Mapping[str, Blocks]):
+    """Of the tensors whose types are blocks of 32 numbers, a step and a floor."""
+
+    def __init__(self, stored: dict[str, Any], config: dict[str, Any]) -> None:
+        self.stored = {name: one for name, one in stored.items() if one.tensor_type.name in LAYOUTS}
+        self.config = config
+
+    def __getitem__(self, name: str) -> Blocks:
+        one = self.stored[name]
+        found = LAYOUTS[one.tensor_type.name](torch.from_numpy(one.data.copy()))
+        return found._replace(stored=_half_split(name, found.stored, self.config))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.stored)
+
+    def __len__(self) -> int:
+        return len(self.stored)
+
+
+def _q4_0(rows: Tensor) -> Blocks:
+    (step,), codes = _taken_apart(rows, 18, 1)
+    return blocks_of(step, -8 * step, codes, bits=4)
+
+
+def _q4_1(rows: Tensor) -> Blocks:
+    (step, floor), codes = _taken_apart(rows, 20, 2)
+    return blocks_of(step, floor, codes, bits=4)
+
+
+def _q8_0(rows: Tensor) -> Blocks:
+    (step,), codes = _taken_apart(rows, 34, 1)
+    return blocks_of(step, -128 * step, codes, bits=8)
+
+
+LAYOUTS = {"Q4_0": _q4_0, "Q4_1": _q4_1, "Q8_0": _q8_0}
+
+
+def _taken_apart(rows: Tensor, size: int, n: int) -> tuple[Sequence[Tensor], Tensor]:
+    """Bytes (n_out, blocks * size), of each block first n numbers of 16 bits: these (n_out, blocks), and the rest."""
+    blocks = rows.unflatten(1, (-1, size))
+    return blocks[..., : 2 * n].contiguous().view(torch.float16).float().unbind(-1), blocks[..., 2 * n :]
+
+
+def _half_split(name: str, tensor: Tensor, config: dict[str, Any]) -> Tensor:
+    heads = {"q_proj": "num_attention_heads", "k_proj": "num_key_value_heads"}
+    for part, count in heads.items():
+        # Rows that do not fit the heads are left as they are, for the reader to refuse their shape.
+        if f".{part}." in name and len(tensor) == config[count] * config["head_dim"]:
+            tensor = convert(tensor, config[count], before=Interleaved(), after=HalfSplit())
+    return tensor
 
 
 def _config(facts: Mapping[str, Any], path: Path) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
 
 from paribus.attention.latent import Latent
 from paribus.core.errors import ConfigError, InputError, nearest
@@ -19,6 +18,7 @@ from paribus.models.checkpoints.hugging_face_folder import CONFIG, ONE, TOKENIZE
 from paribus.models.checkpoints.packed import Packed
 from paribus.models.decoder import DecoderLM
 from paribus.models.weights import save_whole, weights
+from paribus.ops.blocks import attach
 
 KINDS: dict[str, Architecture] = {"llama": llama, "mistral": llama, "deepseek_v2": deepseek_v2}
 FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
@@ -90,12 +90,13 @@ def load_checkpoint(word: str | Checkpoint, dtype: torch.dtype = torch.float32) 
     with torch.device("meta"):
         model = config.build().to(dtype)
     model = model.to_empty(device="cpu")
-    _fill(model, KINDS[checkpoint.config["model_type"]].tensors(config), checkpoint.tensors, checkpoint.path)
+    _fill(model, KINDS[checkpoint.config["model_type"]].tensors(config), checkpoint)
     return Loaded(model.eval(), checkpoint)
 
 
 @torch.no_grad()
-def _fill(model: DecoderLM, packed: Sequence[Packed], tensors: Mapping[str, Tensor], path: Path) -> None:
+def _fill(model: DecoderLM, packed: Sequence[Packed], checkpoint: Checkpoint) -> None:
+    tensors, blocks, path = checkpoint.tensors, checkpoint.blocks, checkpoint.path
     known = {one.theirs for one in packed} | ({"lm_head.weight"} if model.head is None else set())
     extra = sorted(name for name in tensors if name not in known and not name.endswith(UNUSED))
     missing = sorted(one.theirs for one in packed if one.theirs not in tensors)
@@ -122,6 +123,10 @@ def _fill(model: DecoderLM, packed: Sequence[Packed], tensors: Mapping[str, Tens
             )
         for ours, part in zip(one.ours, one.unpack(stored), strict=True):
             targets[ours].copy_(part)
+        if one.theirs in blocks and targets[one.ours[0]].dtype == torch.float32:
+            # Taking such a tensor apart means to move its rows.
+            own, (moved,) = blocks[one.theirs], one.unpack(blocks[one.theirs].stored)
+            attach(model.get_parameter(one.ours[0]), own._replace(stored=moved.contiguous()))
 
 
 def _name(dtype: torch.dtype) -> str:

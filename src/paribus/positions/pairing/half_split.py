@@ -15,6 +15,8 @@ class HalfSplit(Pairing):
     def rotate(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         if kernels.mapped() or cos.requires_grad or sin.requires_grad:  # the latter: frequencies that are trained
             return in_32_bits(turn, x, cos, sin)
+        if not torch.is_grad_enabled():
+            return _turned(x, cos, sin)
         turned: Tensor = _Turn.apply(x, cos, sin, False)  # type: ignore[no-untyped-call]
         return turned
 
@@ -35,10 +37,7 @@ class _Turn(torch.autograd.Function):
     def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor, backwards: bool) -> Tensor:
         ctx.save_for_backward(cos, sin)
         ctx.backwards = backwards
-        # A kernel takes (batch, heads, length, head_dim), as attention has it.
-        if x.ndim == 4 and kernels.usable(x, cos, sin) and cos.ndim == 4 and cos.shape[1] == 1:
-            return kernels.rotate(x if x.stride(-1) == 1 else x.contiguous(), cos, sin, backwards)
-        return in_32_bits(_turned, x, cos, -sin if backwards else sin)
+        return _turned(x, cos, sin, backwards)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
@@ -46,7 +45,14 @@ class _Turn(torch.autograd.Function):
         return _Turn.apply(gradients[0], cos, sin, not ctx.backwards), None, None, None  # type: ignore[no-untyped-call]
 
 
-def _turned(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def _turned(x: Tensor, cos: Tensor, sin: Tensor, backwards: bool = False) -> Tensor:
+    # A kernel takes (batch, heads, length, head_dim), as attention has it.
+    if x.ndim == 4 and kernels.usable(x, cos, sin) and cos.ndim == 4 and cos.shape[1] == 1:
+        return kernels.rotate(x if x.stride(-1) == 1 else x.contiguous(), cos, sin, backwards)
+    return in_32_bits(_by_halves, x, cos, -sin if backwards else sin)
+
+
+def _by_halves(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     (a, b), (first, second) = x.chunk(2, dim=-1), out.chunk(2, dim=-1)
     torch.mul(a, cos, out=first).addcmul_(b, sin, value=-1)

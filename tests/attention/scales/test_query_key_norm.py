@@ -63,7 +63,7 @@ def test_refusals():
         QueryKeyNorm.Config(eps=0.0)
     with pytest.raises(ConfigError, match=r"call config.build\(head_dim\)"):
         QueryKeyNorm.Config().build()
-    with pytest.raises(ConfigError, match="has gains: call config.build"):
+    with pytest.raises(ConfigError, match=r"has gains: call config\.build"):
         QueryKeyNorm.Config()(torch.zeros(1, 1, 1, 4), torch.zeros(1, 1, 1, 4), None)
     with pytest.raises(ConfigError, match="changes keys, which are not held in full here"):
         Latent.Config(d_model=24, n_heads=4, latent=8, rope_dim=2, scale=QueryKeyNorm.Config())

@@ -2,9 +2,10 @@
 
     q <- g_q * q / sqrt(mean(q^2) + eps),   k <- g_k * k / sqrt(mean(k^2) + eps)
 
-The gains g_q and g_k (head_dim) are shared by the heads. Scores are bounded by sqrt(d) |g_q|_inf |g_k|_inf, which keeps
-large learning rates stable. Against `KeyNorm` it forgets the query's length too, so no query can sharpen its own weights,
-and the gains give a share of the sharpness back to all queries at once. With gains of 1 this is `Cosine` of strength sqrt(d), up to eps.
+The gains g_q and g_k (head_dim) are shared by the heads. Scores are bounded by sqrt(d) |g_q|_inf |g_k|_inf, which
+keeps large learning rates stable. Against `KeyNorm` it forgets the query's length too, so no query can sharpen its own
+weights, and the gains give a share of the sharpness back to all queries at once. With gains of 1 this is `Cosine` of
+strength sqrt(d), up to eps.
 """
 
 import math

@@ -1,6 +1,7 @@
 """Every error is one clear line and its exit code."""
 
 import errno
+from importlib.metadata import version
 
 import pytest
 
@@ -13,6 +14,12 @@ def test_no_command_is_told_what_there_is(paribus_command):
     assert said.code == 2
     for command in ("check", "claims", "compare", "new", "train", "evaluate", "generate"):
         assert command in said.out + said.err
+
+
+def test_the_version_is_that_of_the_package(paribus_command):
+    said = paribus_command("--version")
+    assert said.code == 0
+    assert said.out == f"paribus {version('paribus')}\n"
 
 
 def test_unknown_words(paribus_command):

@@ -2,6 +2,7 @@
 
 import errno
 import sys
+from typing import Annotated
 
 import typer
 
@@ -53,6 +54,21 @@ for command in (
 app.add_typer(models.app, name="models", help="Checkpoints that are known by a word.")
 app.add_typer(theory.app, name="theory")
 app.add_typer(tokenizer.app, name="tokenizer", help="BytePiece, a byte-level unigram tokenizer.")
+
+
+def told(asked: bool) -> None:
+    if asked:
+        from paribus import __version__
+
+        sys.stdout.write(f"paribus {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=told, is_eager=True, help="The version.")] = False,
+) -> None:
+    pass
 
 
 OF_THE_MACHINE = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS, None}

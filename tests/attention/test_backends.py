@@ -53,6 +53,11 @@ def test_the_choice(normalizer, position, bias, n_keys, device, plain, program, 
     assert choice.why.startswith(why)
 
 
+def test_a_step_of_decoding_is_fused_however_few_the_keys():
+    assert backends.choose(Softmax(), Rotary(), False, 200, "cpu", False).program == "dense"
+    assert backends.choose(Softmax(), Rotary(), False, 200, "cpu", False, one_query=True).program == "fused"
+
+
 @pytest.mark.parametrize("position", [NoPosition(), Rotary()], ids=str)
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
 @pytest.mark.parametrize("n", [1, 7, 63])

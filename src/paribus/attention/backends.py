@@ -41,10 +41,11 @@ def choose(
     device_type: str,
     plain_causal: bool,
     matrix_units: bool = False,
+    one_query: bool = False,
 ) -> Choice:
     """Another program than the dense one only where it computes the same function, and where it is faster.
 
-    matrix_units: the heads are ones that `tiled` can take on this processor.
+    matrix_units: the heads are ones that `tiled` can take on this processor. one_query: a step of decoding.
     """
     if not isinstance(normalizer, Softmax):
         return Choice("dense", f"dense: the fused kernel knows softmax only, not {type(normalizer).__name__}")
@@ -54,7 +55,7 @@ def choose(
         return Choice("dense", "dense: additive bias")
     if plain_causal and matrix_units:
         return Choice("tiled", "tiled: this processor has matrix units for heads of 16 bits")
-    if device_type == "cpu" and n_keys <= DENSE_UP_TO:
+    if device_type == "cpu" and n_keys <= DENSE_UP_TO and not one_query:
         few = f"{n_keys} keys are few enough for materialised scores to be faster on a CPU"
         return Choice("materialised", f"materialised: {few}") if plain_causal else Choice("dense", f"dense: {few}")
     return Choice("fused", "fused: softmax over one rotation")
@@ -120,7 +121,8 @@ def run(
     """
     bias = position.bias(q.shape[1], q_positions, k_positions)
     units = plain_causal and scale > 0 and available(q, k, v)
-    choice = choose(normalizer, position, bias is not None, k.shape[2], q.device.type, plain_causal, units)
+    one_query = q.shape[2] == 1 and k.shape[2] > 1
+    choice = choose(normalizer, position, bias is not None, k.shape[2], q.device.type, plain_causal, units, one_query)
     if choice.program != "dense" or keys_rotated:
         rotated_q = position.rotate(q, q_positions)
         rotated_k = k if keys_rotated else position.rotate_key(k, k_positions)

@@ -40,6 +40,7 @@ def test_what_the_methods_would_do(paribus_command, tiny):
     said = paribus_command("extend", tiny, "--to", "256", "--explain")
     assert said.code == 0, said.err
     assert "trained at 64, asked for 256" in said.out
+    assert "yarn: YaRN(factor=4.0, train_length=64)" in said.out
     told = json.loads(paribus_command("extend", tiny, "--to", "256", "--explain", "--json").out)
     effects = {effect["name"]: effect for effect in told["effects"]}
     assert {"plain", "rerope", "yarn", "ntk-aware"} <= effects.keys()

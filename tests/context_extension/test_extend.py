@@ -231,6 +231,9 @@ class TestTheirs:
         raw = filled()
         expected = logits(theirs, given)[:, 9:]
         assert torch.allclose(go_on(raw), expected, atol=1e-4)
+        with torch.no_grad():
+            _, unnamed = theirs(given[:, :9], use_cache=True, return_dict=False)
+        assert torch.allclose(go_on(unnamed), expected, atol=1e-4)
         extend(theirs, NTKAware(factor=2.0))
         with pytest.raises(InputError, match=r"filled by Rotary.*ReRoPE\(window=5\)"):
             go_on(raw)

@@ -1,12 +1,18 @@
+import re
+
 import pytest
 import torch
 
 from paribus.attention.scales.log_length import LogLength
-from paribus.context_extension.words import kebab, known, method, numbers
+from paribus.context_extension.words import kebab, known, method, numbers, with_given
 from paribus.core.errors import InputError
+from paribus.positions.maps.leaky_rerope import LeakyReRoPE
+from paribus.positions.maps.lm_infinite import LMInfinite
 from paribus.positions.maps.rerope import ReRoPE
+from paribus.positions.maps.streaming import StreamingLLM
 from paribus.positions.scaling.ntk_aware import NTKAware
 from paribus.positions.scaling.position_interpolation import PositionInterpolation
+from paribus.positions.scaling.yarn import YaRN
 
 NUMBERS = {"": {"factor": 4.0, "window": 16, "train_length": 64}}
 
@@ -59,7 +65,30 @@ def test_every_method_but_the_searched_one_has_its_numbers():
     for word in known().keys() - {"longrope"}:
         assert len(method(word, filled)) == 1
     assert method("rerope", filled) == [ReRoPE(window=16)]
+    assert method("streaming-llm", filled) == [StreamingLLM(window=60)]
+    assert method("lm-infinite", numbers(64, 256, window=20)) == [LMInfinite(window=20)]
     # Distances of the last query fit into half of the trained length.
     assert float(method("leaky-rerope", filled)[0](torch.tensor(255), torch.tensor(0))) <= 32
     with pytest.raises(InputError, match=r"--window 65: expected 1 to 64"):
         numbers(64, 256, window=65)
+
+
+def test_numbers_of_the_user():
+    filled = with_given(numbers(64, 256), {"window": 8, "yarn.ramp": "paper", "leaky.factor": 3.0})
+    assert method("rerope", filled) == [ReRoPE(window=8)]
+    assert method("streaming-llm", filled) == [StreamingLLM(window=8)]
+    assert method("leaky", filled) == [LeakyReRoPE(window=8, factor=3.0)]
+    assert method("yarn", filled) == [YaRN(factor=4.0, train_length=64, ramp="paper")]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("windw", "--set windw: no method has a 'windw'; did you mean window"),
+        ("pi.window", "--set pi.window: position-interpolation has no 'window'; known: factor"),
+        ("yran.factor", "--set yran.factor: no method 'yran'; did you mean yarn"),
+    ],
+)
+def test_names_that_no_method_has(name, told):
+    with pytest.raises(InputError, match=re.escape(told)):
+        with_given(numbers(64, 256), {name: 1})

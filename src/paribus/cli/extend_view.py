@@ -32,14 +32,7 @@ def explanation(told: Explanation, console: Console) -> None:
         )
     console.print(pairs)
     effects = Table(
-        "method",
-        "pairs outside",
-        "slowest arc",
-        "fastest frequency",
-        "largest distance",
-        "scores",
-        "as",
-        title="methods",
+        "method", "pairs outside", "slowest arc", "fastest frequency", "largest distance", "scores", title="methods"
     )
     for one in told.effects:
         effects.add_row(
@@ -49,13 +42,14 @@ def explanation(told: Explanation, console: Console) -> None:
             f"{one.fastest_change:.3f}x",
             f"{one.largest_distance:,.0f}",
             f"{one.score_factor:.3f}x",
-            one.spelled,
         )
     console.print(effects)
     console.print(
         "pairs outside: pairs that still meet unseen angles. slowest arc: what the slowest pair turns, against what it "
-        "turned in training. fastest frequency: below 1x near tokens come closer together than trained."
+        "turned in training. fastest frequency: below 1x near tokens come closer together than trained.\n\nas set here:"
     )
+    for one in told.effects:
+        console.print(f"  {one.name}: {one.spelled}", soft_wrap=True, markup=False)
 
 
 def measured(

@@ -100,9 +100,9 @@ def _refuse_other_caches(model: nn.Module, given: tuple[Any, ...], named: dict[s
 
 def _mark_cache(model: nn.Module, given: tuple[Any, ...], named: dict[str, Any], out: Any) -> None:
     """After each forward pass, which may have made the cache."""
-    cache = getattr(out, "past_key_values", None)
-    if cache is not None and hasattr(cache, "get_seq_length"):
-        setattr(cache, READING, getattr(model, READING, None))
+    for cache in out if isinstance(out, tuple) else (getattr(out, "past_key_values", None),):
+        if hasattr(cache, "get_seq_length"):
+            setattr(cache, READING, getattr(model, READING, None))
 
 
 def _spell(reading: Reading | None) -> str:

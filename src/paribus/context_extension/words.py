@@ -20,6 +20,7 @@ from paribus.positions.scaling.base import Scaling
 from paribus.positions.scaling.unscaled import Unscaled
 
 SHORT = {"pi": "position-interpolation", "leaky": "leaky-rerope"}
+SINKS = 4  # the first tokens that maps with a window keep by default
 SCALES = (LogLength,)  # of the scales, those that a model trained without them can be read with
 
 
@@ -38,7 +39,8 @@ def known() -> dict[str, type[Any]]:
 def numbers(trained: int, asked: int, window: int | None = None) -> dict[str, dict[str, Any]]:
     """What the fields of a method are filled with by default: word (or "" for all) -> field -> number.
 
-    window: by default a quarter of the trained length, as the sources of ReRoPE advise.
+    window: by default a quarter of the trained length, as the sources of ReRoPE advise; where nothing is read beyond it
+    but the first few tokens, all of it but these.
     """
     w = max(1, trained // 4) if window is None else window
     if not 1 <= w <= trained:
@@ -46,11 +48,14 @@ def numbers(trained: int, asked: int, window: int | None = None) -> dict[str, di
     # Far distances must fit into what is left of the trained length; Leaky ReRoPE is best with half of it.
     room = max(1, trained - w)
     half = max(1.0, trained / 2 - w)
+    bounded = {"window": max(1, trained - SINKS) if window is None else w}
     return {
         "": {"factor": max(1.0, asked / trained), "window": w, "train_length": trained},
         "leaky-rerope": {"factor": max(1.0, (asked - w) / half)},
         "self-extend": {"group": max(1, math.ceil((asked - w) / room))},
         "dual-chunk": {"chunk": max(1, 3 * trained // 4)},
+        "lm-infinite": bounded,
+        "streaming-llm": dict(bounded),
         "log-length": {"base": float(trained), "at_least_one": True},
     }
 

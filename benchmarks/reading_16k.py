@@ -293,7 +293,7 @@ def tables(results: Results, every: list[Method]) -> str:
         names = " | ".join(f"{name} {stretch}" for name, stretch in texts)
         lines += [f"## {title}", "", f"| method | {names} | mean | against cutting |", "|---" * (len(texts) + 3) + "|"]
         read = [method for method in every if any((method.name, text) in results.loss for text in texts)]
-        for method in sorted(read, key=lambda one: (_missing(results, one, texts), _partial(results, one, texts))):
+        for method in sorted(read, key=lambda one: _order(results, one, texts)):
             losses = [results.loss.get((method.name, text)) for text in texts]
             cells = " | ".join("" if loss is None else f"{loss:.3f}" for loss in losses)
             mean, base = results.mean(method, texts), results.mean(cut, texts)
@@ -308,12 +308,10 @@ def tables(results: Results, every: list[Method]) -> str:
     return "\n".join(lines)
 
 
-def _missing(results: Results, method: Method, texts: tuple[Text, ...]) -> int:
-    return sum((method.name, text) not in results.loss for text in texts)
-
-
-def _partial(results: Results, method: Method, texts: tuple[Text, ...]) -> float:
-    return statistics.fmean(results.loss[method.name, text] for text in texts if (method.name, text) in results.loss)
+def _order(results: Results, method: Method, texts: tuple[Text, ...]) -> tuple[int, float]:
+    """Those that read most texts first, then those that read them best."""
+    found = [results.loss[method.name, text] for text in texts if (method.name, text) in results.loss]
+    return -len(found), statistics.fmean(found)
 
 
 def goals(results: Results, every: list[Method]) -> list[dict[str, Any]]:

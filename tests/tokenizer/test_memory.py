@@ -32,13 +32,13 @@ print(next(line for line in Path("/proc/self/status").read_text().splitlines() i
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the peak of a process is read from /proc")
 def test_the_smallest_limit_holds(tmp_path: Path) -> None:
-    """Fourteen megabytes of ever new words: the n-grams spill, and many pieces are kept."""
+    """Ten megabytes of many words: the n-grams spill, and many pieces are kept."""
     rng = random.Random(1)
     letters = "abcdefghijklmnopqrstuvwxyz" * 3 + "的一是在不了有和人这"
     words = ["".join(rng.choices(letters, k=rng.randint(2, 9))) for _ in range(200_000)]
     out = tmp_path / "m.bp"
     with (tmp_path / "text").open("w", encoding="utf-8") as file:
-        for _ in range(14):
+        for _ in range(8):
             file.write(" ".join(rng.choices(words, k=170_000)) + "\n")
     line = ["train", str(tmp_path / "text"), "--memory", "256MiB", "--jobs", "2", "--min-count", "4", "-o", str(out)]
     done = subprocess.run([sys.executable, "-c", TRAINING, *line], capture_output=True, text=True, check=True)

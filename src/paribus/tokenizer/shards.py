@@ -18,7 +18,7 @@ from paribus.tokenizer import _native
 from paribus.tokenizer.corpus import batches, documents_of, require_text
 from paribus.tokenizer.settings import Settings, check_sizes, memory_bytes
 from paribus.tokenizer.tokenizer import Tokenizer, _threads
-from paribus.tokenizer.train import MODEL, OVERHEAD, READER, RUNS, WINDOW, Progress, fitting, tokenizers
+from paribus.tokenizer.train import MODEL, OVERHEAD, READER, RUNS, WINDOW, Progress, fitting, tokenizers, windows_room
 
 Paths = Sequence[str | os.PathLike[str]]
 
@@ -35,7 +35,7 @@ def count_ngrams(
     """Count the n-grams of a shard into a file; the bytes counted. Of the settings only order, isolate_digits and nfc
     matter here. field: of JSONL and Parquet files, the one that holds the text."""
     room = memory_bytes(memory) - OVERHEAD
-    counter = _native.NgramPass(settings.order, settings.isolate_digits, room, _threads(jobs, "jobs"))
+    counter = _native.NgramPass(settings.order, settings.isolate_digits, windows_room(room), _threads(jobs, "jobs"))
     return _count("ngrams", corpus, out, settings, counter, counter.is_full, progress, field, room)
 
 

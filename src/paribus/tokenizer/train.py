@@ -75,6 +75,11 @@ def train(
             shutil.rmtree(folder, ignore_errors=True)
 
 
+def windows_room(room: int) -> int:
+    """What counting n-grams is told: what it frees while it sorts may stay resident, half as much again."""
+    return room * 2 // 3
+
+
 @contextmanager
 def fitting() -> Iterator[None]:
     """Tell of a limit of memory that is too low."""
@@ -130,12 +135,12 @@ class Job:
 
     def count_ngrams(self) -> _native.NgramModel:
         s = self.settings
-        counter = _native.NgramPass(s.order, s.isolate_digits, self.room, self.threads)
+        counter = _native.NgramPass(s.order, s.isolate_digits, windows_room(self.room), self.threads)
         if self.state["stage"] == "ngrams":
             self._pass("ngrams", counter, counter.is_full)
             require_text(self.passed("ngrams")["bytes"])
             # A job that spills can be resumed after this pass too; and the windows leave room for the model.
-            if self.passed("ngrams")["runs"] or counter.size * WINDOW > self.room // 2:
+            if self.passed("ngrams")["runs"] or counter.size * WINDOW > self.room // 4:
                 self._spill("ngrams", counter, Passed(*self._done("ngrams")), stage="pieces")
         runs = self.runs("ngrams")
         left = self.room - counter.size * WINDOW // 2 - READER * len(runs)

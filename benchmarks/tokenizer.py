@@ -382,7 +382,8 @@ def markdown(result: JSON, notes: Sequence[str] = ()) -> str:
     lines = ["# The tokenizer beside its peers", "", f"`{result['command']}`", ""]
     lines += [f"{key}: {listed(result[key])}  " for key in ("machine", "versions")]
     lines += ["", "## Goals", grid("| case | peer | ratio | low to high | goal | met |", goals)]
-    lines += ["", *notes, *([""] if notes else []), "## All rows", grid("| case | subject | metric | median | low to high |", rows)]
+    lines += ["", *notes, *([""] if notes else [])]
+    lines += ["## All rows", grid("| case | subject | metric | median | low to high |", rows)]
     return "\n".join(lines) + "\n"
 
 

@@ -1,8 +1,8 @@
 """All arms of a claim set against one another in one metric, as a compact letter display.
 
-Every two arms are compared by the paired t test and the exact sign-flip test of no difference; the larger p counts, as
-in a verdict, and Holm's procedure shares 5 % among the k (k - 1) / 2 pairs. Two arms differ if their adjusted p is at
-most 5 %. Letters then say it all: two arms share a letter exactly if they were not shown to differ.
+Every two arms are compared by the paired t test, adjusted by Holm's procedure, and by the sign-flip test, adjusted
+jointly (max_t.py); the larger p counts, as in a verdict. Two arms differ if it is at most 5 %, which the k (k - 1) / 2
+pairs share. Letters then say it all: two arms share a letter exactly if they were not shown to differ.
 
 Source: Piepho, An Algorithm for a Letter-Based Representation of All-Pairwise Comparisons, Journal of Computational and
 Graphical Statistics, 2004 (insert and absorb).
@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from paribus.lab.max_t import max_t
 from paribus.lab.predictions import Greater, Prediction
 from paribus.lab.rules import ALPHA
 from paribus.lab.statistics import Paired, holm
 from paribus.lab.verdict import Measure, Results, pair
 
+METHOD = "t by Holm, signs by step-down max-T"
 FEWEST_ARMS = 3  # two arms are one comparison, which the predictions tell better
 
 
@@ -30,13 +32,12 @@ class Compared:
     arm: str
     than: str
     paired: Paired
-    p_t: float
+    p_t: float  # both adjusted for all pairs
     p_signflip: float
-    p_holm: float
 
     @property
     def differ(self) -> bool:
-        return self.p_holm <= ALPHA
+        return max(self.p_t, self.p_signflip) <= ALPHA
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Ranking:
             "unit": self.measure.unit,
             "n": self.n,
             "alpha": ALPHA,
+            "method": METHOD,
             "arms": [{"arm": one.arm, "mean": one.mean, "letters": one.letters} for one in self.places],
             "pairs": [
                 {
@@ -69,7 +71,6 @@ class Ranking:
                     "estimate": one.paired.mean,
                     "p_t": one.p_t,
                     "p_signflip": one.p_signflip,
-                    "p_holm": one.p_holm,
                     "differ": one.differ,
                 }
                 for one in self.pairs
@@ -95,11 +96,11 @@ def rank(metric: str, results: Results, measures: Mapping[str, Measure]) -> Rank
     order = sorted(means, key=lambda arm: -sign * means[arm])
     pairs = list(itertools.combinations(order, 2))
     differences = [_pair(arm, than, metric, results, measures) for arm, than in pairs]
-    tests = [(paired.p_t(), paired.signflip().two_sided) for paired in differences]
-    adjusted = holm([max(both) for both in tests], ALPHA)
+    by_t = holm([paired.p_t() for paired in differences], ALPHA)
+    by_signs = max_t([paired.values for paired in differences], [paired.resolution for paired in differences])
     compared = tuple(
-        Compared(arm, than, paired, p_t, p_signflip, step.p)
-        for (arm, than), paired, (p_t, p_signflip), step in zip(pairs, differences, tests, adjusted)
+        Compared(arm, than, paired, step.p, p_signflip)
+        for (arm, than), paired, step, p_signflip in zip(pairs, differences, by_t, by_signs)
     )
     shown = letters(order, [(one.arm, one.than) for one in compared if one.differ])
     places = tuple(Place(arm, means[arm], shown[arm]) for arm in order)

@@ -15,7 +15,7 @@ from paribus.lab.along import points
 from paribus.lab.folder import CELLS, PLAN, RESULT, read_json
 from paribus.lab.plan import SMOKE
 from paribus.lab.predictions import Prediction
-from paribus.lab.ranking import rankings
+from paribus.lab.ranking import METHOD, rankings
 from paribus.lab.verdict import Measure, judge
 from paribus.lab.verdict import twins as differences_of_twins
 
@@ -91,9 +91,11 @@ def _rejudged(
     found = []
     if verdict.word != kept["verdict"]:
         found.append(f"the rules give {verdict.word!r}, the verdict says {kept['verdict']!r}")
-    if "rankings" in kept and plan["profile"] != SMOKE:
+    # Rankings of an earlier rule stand as they are.
+    ruled = [one for one in kept.get("rankings", ()) if one.get("method") == METHOD]
+    if ruled and plan["profile"] != SMOKE:
         ranked = rankings(predictions, plan["primary"], results, measures)
-        if [one.entry() for one in ranked] != kept["rankings"]:
+        if [one.entry() for one in ranked] != ruled:
             found.append("the rankings of all arms cannot be recomputed from the cells")
     for ours, theirs in zip(verdict.entries(), kept["predictions"], strict=True):
         odd = [key for key in ours if ours[key] != theirs.get(key)]

@@ -319,7 +319,7 @@ def test_all_arms_are_ranked_with_letters(make: Make) -> None:
     told = record.verdict_json()["rankings"]
     assert [entry["metric"] for entry in told] == list(dict.fromkeys(p.metric for p in record.plan.predictions))
     text = " ".join("".join(checked(record).said).split())
-    assert "share a chance of error of 5 % (Holm), which is apart from that of the predictions." in text
+    assert "share a chance of error of 5 %, which is apart from that of the predictions." in text
     assert "no two of" not in text
     whole = markdown(record)
     for place in one.places:
@@ -330,7 +330,7 @@ def test_too_few_seeds_to_tell_any_two_arms_apart(make: Make) -> None:
     record = make(claim=records.square(), seeds=3)
     assert {place.letters for place in record.rankings[0].places} == {"a"}
     text = " ".join("".join(checked(record).said).split())
-    assert "With 3 seeds no two of 4 arms can be told apart: 8 would be the fewest." in text
+    assert "With 3 seeds no two of 4 arms can be told apart: 6 would be the fewest." in text
     assert "The means in loss at length 64, best first" in text
 
 

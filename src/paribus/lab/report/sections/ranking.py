@@ -24,7 +24,7 @@ def ranking(record: Record) -> Html:
         + rules(record, first),
     )
     more = [folded(f"The ranking in {metric_words(one.metric)}", _shown(record, one)) for one in others]
-    if first.n < power.fewest_seeds(len(first.pairs)):  # letters would say nothing: out of the way
+    if first.n < power.fewest_seeds():  # letters would say nothing: out of the way
         means = folded(f"The means in {metric_words(first.metric)}, best first", _shown(record, first))
         return section("All arms, ranked", intro, means, *more, id_="ranking")
     return section("All arms, ranked", intro, _shown(record, first), *more, id_="ranking")
@@ -33,7 +33,7 @@ def ranking(record: Record) -> Html:
 def rules(record: Record, one: Ranking) -> str:
     """How the pairs were compared, and what so many of them ask for."""
     count, unit = len(one.pairs), "seed" if unit_of(record) == "seed" else "replicate"
-    needed = power.fewest_seeds(count)
+    needed = power.fewest_seeds()
     few = (
         f" With {one.n} {unit}s no two of {len(one.places)} arms can be told apart: {needed} would be the fewest."
         if one.n < needed
@@ -47,8 +47,9 @@ def rules(record: Record, one: Ranking) -> str:
         else ""
     )
     return (
-        f"Every two arms are compared {unit} by {unit}, by the paired t test and the sign-flip test; the {count} pairs "
-        f"share a chance of error of {100 * ALPHA:g} % (Holm), which is apart from that of the predictions.{few}{held}"
+        f"Every two arms are compared {unit} by {unit}, by the paired t test (adjusted by Holm) and the sign-flip test "
+        f"(all pairs at once, max-T); the {count} pairs share a chance of error of {100 * ALPHA:g} %, which is apart "
+        f"from that of the predictions.{few}{held}"
     )
 
 
@@ -64,7 +65,7 @@ def _shown(record: Record, one: Ranking) -> Html:
         [
             figure(dots(record, shown, letters), caption, class_="wide"),
             table(*places(record, one), f"Ranking in {metric_words(one.metric)}"),
-            folded(f"All {len(one.pairs)} pairs", table(*pairs(one), "Every two arms, adjusted by Holm", words=2)),
+            folded(f"All {len(one.pairs)} pairs", table(*pairs(one), "Every two arms, both p adjusted", words=2)),
         ]
     )
 
@@ -86,12 +87,12 @@ def pairs(one: Ranking) -> tuple[list[object], list[list[object]]]:
     """Header and rows of the comparisons behind it."""
     shown = _quantity(one)
     header: list[object] = ["arm", "than", f"better by, {shown.difference_unit}".removesuffix(", ")]
-    header += ["p t", "p sign-flip", "p Holm", "shown to differ"]
+    header += ["p t", "p sign-flip", "shown to differ"]
     rows: list[list[object]] = []
     for each in one.pairs:
         half = (each.paired.interval(0.95)[1] - each.paired.interval(0.95)[0]) / 2
         size = shown.difference(each.paired.mean, half)
-        ps = [p_value(p) for p in (each.p_t, each.p_signflip, each.p_holm)]
+        ps = [p_value(p) for p in (each.p_t, each.p_signflip)]
         rows.append([each.arm, each.than, size, *ps, "yes" if each.differ else "no"])
     return header, rows
 

@@ -6,10 +6,11 @@ namespace paribus {
 namespace {
 
 constexpr uint32_t kBlock = 256;
+constexpr uint32_t kOpenBlocks = 24;  // how many of the latest blocks a node with several children may search
 
 class Builder {
   public:
-    Builder(const std::vector<std::string_view>& keys, uint32_t open) : keys_(keys), open_(open) {}
+    explicit Builder(const std::vector<std::string_view>& keys) : keys_(keys) {}
 
     DoubleArray build() {
         grow();
@@ -56,7 +57,9 @@ class Builder {
         while (first_open_ < free_.size() && free_[first_open_] == 0) ++first_open_;
         const size_t blocks = free_.size();
         size_t block = first_open_;
-        if (blocks > open_ && block < blocks - open_ && labels_.size() > 1) block = blocks - open_;
+        if (blocks > kOpenBlocks && block < blocks - kOpenBlocks) {
+            if (labels_.size() > 1) block = blocks - kOpenBlocks;
+        }
         for (; block < blocks; ++block) {
             if (free_[block] < labels_.size()) continue;
             uint32_t& lowest = lowest_[block];  // what lies below is taken
@@ -98,7 +101,6 @@ class Builder {
     }
 
     const std::vector<std::string_view>& keys_;
-    uint32_t open_;  // how many of the latest blocks a node with several children may search
     DoubleArray array_;
     std::vector<uint8_t> taken_, used_;  // slots, and bases: each belongs to one node
     std::vector<uint32_t> free_, lowest_;  // by block
@@ -109,8 +111,6 @@ class Builder {
 
 }  // namespace
 
-DoubleArray build_double_array(const std::vector<std::string_view>& keys, uint32_t open) {
-    return Builder(keys, open).build();
-}
+DoubleArray build_double_array(const std::vector<std::string_view>& keys) { return Builder(keys).build(); }
 
 }  // namespace paribus

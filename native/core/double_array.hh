@@ -17,9 +17,7 @@ struct DoubleArray {
 };
 
 // Keys: sorted, distinct, not empty. Linear in their total length for the vocabularies met here (a node tries a
-// bounded number of places: in the last `open` blocks of 256; fewer are quicker to build and less dense). Throws
-// std::length_error beyond 2^28 nodes.
-constexpr uint32_t kDense = 24, kQuick = 3;
-DoubleArray build_double_array(const std::vector<std::string_view>& keys, uint32_t open = kDense);
+// bounded number of places). Throws std::length_error beyond 2^28 nodes.
+DoubleArray build_double_array(const std::vector<std::string_view>& keys);
 
 }  // namespace paribus

@@ -20,7 +20,7 @@ constexpr size_t kPieceBytes = 130;  // of a piece that is kept: bytes, counts, 
 class Unigram {
   public:
     explicit Unigram(const std::vector<std::string_view>& sorted) {
-        const DoubleArray trie = build_double_array(sorted, kQuick);
+        const DoubleArray trie = build_double_array(sorted);
         nodes_.resize(trie.base.size());
         for (size_t i = 0; i < nodes_.size(); ++i) nodes_[i] = {trie.base[i], trie.check[i], trie.value[i]};
         scores_.resize(sorted.size());

@@ -1,5 +1,6 @@
 #include "double_array.hh"
 
+#include <algorithm>
 #include <stdexcept>
 
 namespace paribus {
@@ -10,7 +11,7 @@ constexpr uint32_t kOpenBlocks = 24;  // how many of the latest blocks a node wi
 
 class Builder {
   public:
-    explicit Builder(const std::vector<std::string_view>& keys) : keys_(keys) {}
+    Builder(const std::vector<std::string_view>& keys, size_t reach) : keys_(keys), reach_(reach) {}
 
     DoubleArray build() {
         grow();
@@ -56,6 +57,7 @@ class Builder {
     uint32_t find_base() {
         while (first_open_ < free_.size() && free_[first_open_] == 0) ++first_open_;
         const size_t blocks = free_.size();
+        if (blocks > reach_) first_open_ = std::max(first_open_, blocks - reach_);
         size_t block = first_open_;
         if (blocks > kOpenBlocks && block < blocks - kOpenBlocks) {
             if (labels_.size() > 1) block = blocks - kOpenBlocks;
@@ -101,6 +103,7 @@ class Builder {
     }
 
     const std::vector<std::string_view>& keys_;
+    size_t reach_;
     DoubleArray array_;
     std::vector<uint8_t> taken_, used_;  // slots, and bases: each belongs to one node
     std::vector<uint32_t> free_, lowest_;  // by block
@@ -111,6 +114,8 @@ class Builder {
 
 }  // namespace
 
-DoubleArray build_double_array(const std::vector<std::string_view>& keys) { return Builder(keys).build(); }
+DoubleArray build_double_array(const std::vector<std::string_view>& keys, size_t reach) {
+    return Builder(keys, reach).build();
+}
 
 }  // namespace paribus

@@ -17,7 +17,9 @@ struct DoubleArray {
 };
 
 // Keys: sorted, distinct, not empty. Linear in their total length for the vocabularies met here (a node tries a
-// bounded number of places). Throws std::length_error beyond 2^28 nodes.
-DoubleArray build_double_array(const std::vector<std::string_view>& keys);
+// bounded number of places). reach: blocks of 256, from the last one back, that any node may search: with all of them the
+// array is the densest, but where many holes fit nothing the search grows with the array. Throws std::length_error
+// beyond 2^28 nodes.
+DoubleArray build_double_array(const std::vector<std::string_view>& keys, size_t reach = SIZE_MAX);
 
 }  // namespace paribus

@@ -19,7 +19,7 @@ struct PruneOptions {
     size_t max_piece_length = 36;
     size_t n_special = 3;  // tokens of each size that are not pieces
     size_t threads = 1;
-    size_t memory = SIZE_MAX;  // bytes at the most; pieces that are kept need about 130, and 8 for each thread
+    size_t memory = SIZE_MAX;  // bytes at the most; pieces that are kept need about 150, and 8 for each thread
 };
 
 // `pieces` gives all counted pieces in byte order and is called twice. One vocabulary for each size, from the largest

@@ -35,8 +35,8 @@ def test_a_family_is_its_folder(base):
         assert not inspect.isabstract(cls)
         assert cls.__module__.startswith(packages(base))
         assert find(base, part_name(cls)) is cls
-        # Abstract or final, nothing between.
-        assert cls.__subclasses__() == []
+        # Abstract or final, nothing between. Who uses the library may do as they like.
+        assert [sub for sub in cls.__subclasses__() if sub.__module__.startswith("paribus.")] == []
 
 
 @pytest.mark.parametrize("base", FAMILIES, ids=part_name)

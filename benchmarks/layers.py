@@ -12,7 +12,6 @@ the tables of docs/choosing/mixers.md.
 import argparse
 import copy
 import json
-import os
 import sys
 from functools import partial
 
@@ -28,7 +27,7 @@ from paribus.layers.norms.rms_norm import RMSNorm
 from paribus.layers.parameters import draw
 from paribus.models.decoder import Block
 from paribus.quantizers.ema import EMA
-from report import CPU, WALL, Table, grid, listed, machine, timed, times, versions
+from report import CPU, WALL, Table, grid, listed, loaded, timed, times, versions
 
 BLOCK = 128  # tokens of a block of quantised keys
 
@@ -138,15 +137,10 @@ def main() -> None:
     options.clock = CPU if options.cpu_time else WALL
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    table, load = Table(aloud=True), os.getloadavg()[0]
-    for part in options.only.split(","):
-        PARTS[part](table, options)
-    where = machine() | {
-        "threads": options.threads,
-        "clock": "CPU" if options.cpu_time else "wall",
-        "load at start": round(load, 1),
-        "load at end": round(os.getloadavg()[0], 1),
-    }
+    table = Table(aloud=True)
+    with loaded(options.threads, options.cpu_time) as where:
+        for part in options.only.split(","):
+            PARTS[part](table, options)
     told = table.result("layers", "python " + " ".join(sys.argv), where, versions("torch"))
     if options.json:
         print(json.dumps(told, indent=1))

@@ -13,7 +13,6 @@ takes a small part of the lengths and sizes, to try the command.
 import argparse
 import importlib.util
 import json
-import os
 import statistics
 import sys
 from collections.abc import Callable
@@ -33,7 +32,7 @@ from paribus.ops.causal_product import causal_product
 from paribus.positions.pairing.interleaved import Interleaved
 from paribus.positions.rotary import Rotary
 from paribus.quantizers.nearest import look_up, nearest
-from report import CPU, WALL, Table, Work, at_least, at_most, in_turn, machine, page, ratios, spent, times, versions
+from report import CPU, WALL, Table, Work, at_least, at_most, in_turn, loaded, page, ratios, spent, times, versions
 
 HEADS, HEAD_DIM, CODES, BLOCK = 8, 64, 512, 128
 
@@ -264,15 +263,10 @@ def main() -> None:
     options.clock = CPU if options.cpu_time else WALL
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    table, load = Table(aloud=True), os.getloadavg()[0]
-    for part in options.only.split(","):
-        PARTS[part](table, options)
-    where = machine() | {
-        "threads": options.threads,
-        "clock": "CPU" if options.cpu_time else "wall",
-        "load at start": round(load, 1),
-        "load at end": round(os.getloadavg()[0], 1),
-    }
+    table = Table(aloud=True)
+    with loaded(options.threads, options.cpu_time) as where:
+        for part in options.only.split(","):
+            PARTS[part](table, options)
     numbers = versions("torch", "transformers", absent="not installed") | version_of_fla(options.fla)
     told = table.result("mixers", "python " + " ".join(sys.argv), where, numbers)
     print(json.dumps(told, indent=1) if options.json else page("Mixers", told, NOTES))

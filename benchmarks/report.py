@@ -9,7 +9,8 @@ import platform
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, TypeVar
 
@@ -103,6 +104,15 @@ class Table:
 
 def machine() -> JSON:
     return {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+
+
+@contextmanager
+def loaded(threads: int, cpu_time: bool) -> Iterator[JSON]:
+    """The machine, with its load before and after what is measured inside."""
+    where = machine() | {"threads": threads, "clock": "CPU" if cpu_time else "wall"}
+    where["load at start"] = round(os.getloadavg()[0], 1)
+    yield where
+    where["load at end"] = round(os.getloadavg()[0], 1)
 
 
 def system() -> str:

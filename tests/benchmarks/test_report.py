@@ -110,3 +110,12 @@ def test_a_page_puts_the_goals_first():
         "|---|---|---|---|---|",
         "| sort | paribus | time, ms | 2 | 1 - 4 |",
     ]
+
+
+def test_the_load_is_told_before_and_after(monkeypatch):
+    loads = iter([(0.26, 0, 0), (1.94, 0, 0)])
+    monkeypatch.setattr(report.os, "getloadavg", lambda: next(loads))
+    with report.loaded(2, cpu_time=True) as where:
+        assert "load at end" not in where
+    assert (where["threads"], where["clock"]) == (2, "CPU")
+    assert (where["load at start"], where["load at end"]) == (0.3, 1.9)

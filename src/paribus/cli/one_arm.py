@@ -14,13 +14,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from paribus.attention.programs import overheard
 from paribus.cli.progress import clock
 from paribus.cli.unfinished import going_on, ours
-from paribus.core.config import require, to_dict
+from paribus.core.config import require
 from paribus.core.errors import ConfigError, InputError, Interrupted, nearest
 from paribus.data.text_source import Text
-from paribus.lab.cell import Cell, Environment, revisions_of
-from paribus.lab.claim import Arm, Claim, Trained
+from paribus.lab.cell import Environment
+from paribus.lab.claim import Claim, Trained
 from paribus.lab.load import load
-from paribus.lab.plan import Plan, make_plan
+from paribus.lab.plan import make_plan
 from paribus.lab.work import build
 from paribus.models.folder import DESCRIPTION, WEIGHTS, save_model
 from paribus.text.corpora import corpus_from_word
@@ -109,7 +109,7 @@ def train_arm(
     steps = plan.steps if tokens is None else max(1, round(tokens / plan.tokens_per_step))
     grid = sorted(profile.learning_rates)
     rate = grid[len(grid) // 2] if learning_rate is None else learning_rate
-    cell = cell_of(plan, arm, rate, seed, steps)
+    cell = plan.training(arm, rate, seed, steps)
     console = Console(highlight=False)
     told = Told(console, steps)
     console.print(
@@ -128,6 +128,7 @@ def train_arm(
                     steps=steps,
                     loss=arm.loss,
                     journal=told,
+                    compiler=cell.compiler,
                     progress=progress,
                     every_seconds=checkpoint_every,
                 )
@@ -151,31 +152,6 @@ def train_arm(
         console.print(f"attention, {shape}: {'; '.join(reasons)}", soft_wrap=True)
     speed = (steps - told.first) * plan.tokens_per_step / outcome.seconds
     console.print(f"last loss {outcome.final_loss:.3f} nats per token, {speed:,.0f} {plan.counted}/s; saved in {out}")
-
-
-def cell_of(plan: Plan, arm: Arm, rate: float, seed: int, steps: int) -> Cell:
-    """The training as a cell, which names everything that its numbers depend on."""
-    task, data, config = plan.trained, plan.claim.data_of(arm), plan.sized[arm.name].config
-    return Cell(
-        kind="train",
-        arm=arm.name,
-        phase="verdict",
-        config=config,
-        task={
-            "data": to_dict(data),
-            "manifest": plan.manifest.get("digest", ""),
-            "train_length": task.train_length,
-            "span": task.span,
-            "recipe": to_dict(task.recipe),
-            "loss": None if arm.loss is None else to_dict(arm.loss),
-        },
-        revisions=revisions_of(config, data, task.recipe, arm.loss),
-        replicate=seed,
-        environment=plan.environment,
-        learning_rate=rate,
-        steps=steps,
-        loss=arm.loss,
-    )
 
 
 def with_tokenizer(claim: Claim, word: str) -> Claim:

@@ -192,6 +192,10 @@ class Plan:
             return []
         return [self._read(self.control, seed, rates, "aa") for seed in self.profile.seeds]
 
+    def training(self, arm: Arm, rate: float, seed: int, steps: int) -> Cell:
+        """One arm from its start, by the recipe as it stands."""
+        return self._piece(arm, "verdict", rate, seed, steps, self.trained.recipe, start=None, first=0)
+
     def _train(self, arm: Arm, phase: str, rate: float, seed: int, steps: int, rates: Mapping[str, float]) -> Cell:
         trend = self.profile.trend
         start, first = None, 0

@@ -27,7 +27,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from paribus.attention.attend import attend
 from paribus.attention.caches import RotatedKeys
 from paribus.attention.layout import Layout
-from paribus.attention.map_caches import MappedKeys
+from paribus.attention.mapped_keys import MappedKeys
 from paribus.attention.piecewise import piecewise
 from paribus.normalizers.softmax import Softmax
 from paribus.positions.maps.rerope import ReRoPE

@@ -7,7 +7,7 @@ import torch
 
 from paribus.attention.caches import RotatedKeys
 from paribus.attention.grouped_query import GroupedQuery
-from paribus.attention.map_caches import MappedKeys
+from paribus.attention.mapped_keys import MappedKeys
 from paribus.attention.masks.anticausal import Anticausal
 from paribus.attention.masks.bidirectional import Bidirectional
 from paribus.attention.masks.causal import Causal

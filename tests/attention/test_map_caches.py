@@ -5,9 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from paribus.attention.cache_of import cache_of, stored
 from paribus.attention.caches import RawKeys, RotatedKeys
 from paribus.attention.grouped_query import GroupedQuery
-from paribus.attention.map_caches import MappedKeys, SinkKeys, cache_of, stored
+from paribus.attention.mapped_keys import MappedKeys
+from paribus.attention.sink_keys import SinkKeys
 from paribus.core.errors import InputError
 from paribus.layers.parameters import draw
 from paribus.positions.maps.dual_chunk import DualChunk

@@ -207,7 +207,7 @@ def test_the_table_has_no_gradient():
         ({"position": Rotary(map=ReRoPE(window=5))}, "window = 5: expected at most block = 4"),
         ({"quantizer": EMA.Config(n_codes=7, width=5)}, "quantizer.width = 5 in a layer of 4 heads of 6: leave it out"),
         ({"quantizer": EMA.Config(n_codes=7, groups=2)}, "quantizer.groups = 2 in a layer of 4 heads"),
-        ({"mask": Causal() & SlidingWindow(window=3)}, "And: a table of codes knows Causal.. and Bidirectional.. only"),
+        ({"mask": Causal() & SlidingWindow(window=3)}, "And: sums over keys know Causal.. and Bidirectional.. only"),
         ({"mask": Bidirectional(), "biased": 2}, "without a causal mask all keys are far and none has a place"),
     ],
 )

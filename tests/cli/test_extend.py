@@ -77,6 +77,24 @@ def test_texts_of_the_user_are_read_at_full_length(paribus_command, tiny, tmp_pa
     ]
 
 
+def test_the_token_before_every_text(monkeypatch, paribus_command, tiny, tmp_path):
+    (tmp_path / "text.txt").write_bytes(b"abc " * 100)
+    config = tmp_path / "tiny" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"bos_token_id": 5}))
+    (tmp_path / "tiny" / "tokenizer_config.json").write_text('{"add_bos_token": true}')
+    read, forward = [], DecoderLM.forward
+
+    def spy(self, tokens, *given, **more):
+        read.append(tokens[0].tolist())
+        return forward(self, tokens, *given, **more)
+
+    monkeypatch.setattr(DecoderLM, "forward", spy)
+    said = paribus_command("extend", tiny, "--to", "256", "--method", "pi", "--evaluate", "text.txt", "--last", "16")
+    assert said.code == 0, said.err
+    assert {tokens[0] for tokens in read} == {5}
+    assert {17, 64, 256} <= {len(tokens) for tokens in read}
+
+
 def test_a_map_of_distances_cannot_be_saved(paribus_command, tiny, tmp_path):
     said = paribus_command("extend", tiny, "--to", "256", "--method", "rerope", "--out", "long")
     assert said.code == 2

@@ -166,6 +166,8 @@ def test_a_text_beyond_the_length_of_the_model(paribus_command, folder):
     ("words", "told"),
     [
         (("--tokens", "0"), "--tokens 0: expected at least 1"),
+        (("--device", "tpu"), "--device tpu: expected cpu, cuda or cuda:N"),
+        (("--device", "cpu:1"), "--device cpu:1: expected cpu, cuda or cuda:N"),
         (("--chunk", "-3"), "--chunk -3: expected at least 1"),
         (("--stop", ""), '--stop "" would stop everything'),
         (("--prompt", ""), "the prompt is empty"),

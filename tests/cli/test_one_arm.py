@@ -217,7 +217,7 @@ def test_what_cannot_be_trained(refused, file, tiny):
     assert "no arm 'reader' is trained from scratch" in refused("train", file, "--arm", "reader")
     assert "--tokens 0" in refused("train", file, "--tokens", "0")
     assert "--threads 0" in refused("train", file, "--threads", "0")
-    assert "--device tpu: expected cpu or cuda" in refused("train", file, "--device", "tpu")
+    assert "--device tpu: expected cpu, cuda or cuda:N" in refused("train", file, "--device", "tpu")
     assert "--checkpoint-every -1" in refused("train", file, "--checkpoint-every=-1")
     for rate in ("0", "-1", "inf", "nan"):
         assert "expected a positive number" in refused("train", file, "--learning-rate", rate)

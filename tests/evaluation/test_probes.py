@@ -54,6 +54,14 @@ class TestDistanceProbe:
         assert probe.alone == pytest.approx(float(losses(model, tokens[None, 10:], 9).mean()), abs=1e-5)
         assert probe.at[50] != pytest.approx(probe.at[10], abs=1e-3)
 
+    def test_tokens_before_every_text_stand_before_both_halves(self):
+        model, tokens = decoder(Rotary()), text(20)
+        begun = torch.cat([torch.tensor([7, 9]), tokens])
+        probe = distance_probe(model, tokens, [10], half=10, begin=(7, 9))
+        assert probe.at[10] == pytest.approx(float(losses(model, begun[None, :20], 9).mean()), abs=1e-5)
+        second = torch.cat([torch.tensor([7, 9]), begun[10:20]])
+        assert probe.alone == pytest.approx(float(losses(model, second[None], 9).mean()), abs=1e-5)
+
     def test_without_positions_distance_is_nothing(self):
         probe = distance_probe(decoder(NoPosition()), text(20), [10, 1000], half=10)
         assert probe.at[10] == pytest.approx(probe.at[1000], abs=1e-6)
@@ -75,6 +83,14 @@ class TestGrowingContext:
         found = growing_context(model, tokens, [32, 8], last=5, tell=lambda n, loss: told.append(n))
         assert found[8] == pytest.approx(float(losses(model, tokens[None, -9:], 5).mean()), abs=1e-5)
         assert told == [8, 32]
+
+    def test_tokens_before_every_text_are_counted_in(self):
+        model, tokens = decoder(Rotary()), text(40)
+        window = torch.cat([torch.tensor([7, 9]), tokens[-7:]])
+        found = growing_context(model, tokens, [8], last=5, begin=(7, 9))
+        assert found[8] == pytest.approx(float(losses(model, window[None], 5).mean()), abs=1e-5)
+        with pytest.raises(InputError, match=r"context of 8 tokens, 4 of them before the text, is shorter than the 5"):
+            growing_context(model, tokens, [8], last=5, begin=(7,) * 4)
 
     def test_texts_that_are_too_short(self):
         with pytest.raises(InputError, match="40 tokens, contexts up to 40 need 41"):
@@ -111,6 +127,20 @@ class TestRetrieval:
         assert retrieve(Copier(600), Bytes(), fact, 600, depth, text=hay).found
         near = retrieve(Copier(200), Bytes(), fact, 600, depth, text=hay)
         assert near.found == (depth == 1.0)
+
+    def test_tokens_before_every_text_are_counted_in(self):
+        read = []
+
+        def spy(tokens, positions=None, *, last=None):
+            read.append(tokens[0].tolist())
+            return torch.zeros(1, last, 256)
+
+        for begin in ((), (7, 9)):
+            retrieve(spy, Bytes(), pass_key(0), 300, 0.0, begin=begin)
+        without, after = read
+        assert after[:2] == [7, 9]
+        assert len(after) == len(without) == 299
+        assert after[2:100] == without[:98]
 
     def test_the_loss_of_a_blind_model_is_that_of_a_guess(self):
         found = retrieve(Copier(0), Bytes(), pass_key(0), 300, 0.5)

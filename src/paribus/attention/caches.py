@@ -6,7 +6,7 @@ turned mean nothing to another: bases are never mixed. Reading it with another c
     RotatedKeys   keys as one rotation turns them: plain RoPE and all rewrites of its frequencies
     RawKeys       keys as they are: positions that turn a key differently as the text grows
 
-and in map_caches.py those of relative-position maps.
+and beside this file those of relative-position maps: MappedKeys and SinkKeys.
 """
 
 from typing import ClassVar

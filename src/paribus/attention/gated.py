@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from paribus.attention import backends
+from paribus.attention.checks import check_order_is_told
 from paribus.attention.masks.base import Mask
 from paribus.attention.masks.causal import Causal
 from paribus.attention.scales.base import Scale
@@ -54,11 +55,7 @@ class GatedUnit(Mixer):
             self.position.check_head_dim(self.key_dim)
             self.mask.check_heads(1)
             self.normalizer.check_heads(1)
-            require(
-                self.position.sees_order or self.mask.causal,
-                f"{type(self.position).__name__} under {type(self.mask).__name__} cannot tell the order of the "
-                "tokens: use a causal mask or a position code",
-            )
+            check_order_is_told(self.position, self.mask)
 
         @property
         def d_value(self) -> int:

@@ -15,8 +15,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from paribus.attention.checks import check_mask_of_sums, check_order_is_told, check_turns_alone
 from paribus.attention.masks.base import Mask
-from paribus.attention.masks.bidirectional import Bidirectional
 from paribus.attention.masks.causal import Causal
 from paribus.attention.visibility import refuse_to_look_ahead
 from paribus.core.config import require
@@ -49,21 +49,10 @@ class GatedChunks(Mixer):
             require(self.key_dim >= 1, f"key_dim = {self.key_dim}: expected at least 1")
             require(self.value_dim is None or self.value_dim >= 1, f"value_dim = {self.value_dim}: expected at least 1")
             require(self.chunk >= 1, f"chunk = {self.chunk}: expected at least 1 token, usually 256")
-            require(
-                isinstance(self.mask, (Causal, Bidirectional)),
-                f"{type(self.mask).__name__}: sums over keys know Causal() and Bidirectional() only",
-            )
-            require(
-                self.position.separable and type(self.position).bias is Position.bias,
-                f"{type(self.position).__name__} is no rotation of each query and key by its own place: use one, such "
-                "as Rotary(), or NoPosition()",
-            )
+            check_mask_of_sums(self.mask)
+            check_turns_alone(self.position)
             self.position.check_head_dim(self.key_dim)
-            require(
-                self.causal or self.position.sees_order,
-                f"{type(self.position).__name__} under {type(self.mask).__name__} cannot tell the order of the "
-                "tokens: use a causal mask or a position code",
-            )
+            check_order_is_told(self.position, self.mask)
 
         @property
         def d_value(self) -> int:

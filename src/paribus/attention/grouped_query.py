@@ -13,13 +13,16 @@ import torch
 from torch import Tensor
 
 from paribus.attention import backends
+from paribus.attention.cache_of import cache_of, scored, stored
 from paribus.attention.caches import KeyValueCache
-from paribus.attention.map_caches import MappedKeys, SinkKeys, cache_of, scored, stored
+from paribus.attention.checks import check_heads_divide, check_order_is_told
+from paribus.attention.mapped_keys import MappedKeys
 from paribus.attention.masks.base import Mask
 from paribus.attention.masks.causal import Causal
 from paribus.attention.piecewise import piecewise
 from paribus.attention.scales.base import Scale
 from paribus.attention.scales.inverse_sqrt import InverseSqrt
+from paribus.attention.sink_keys import SinkKeys
 from paribus.attention.visibility import Visibility, refuse_to_look_ahead, visibility
 from paribus.core.config import require
 from paribus.core.errors import InputError
@@ -45,27 +48,17 @@ class GroupedQuery(Mixer):
         mask: Mask = Causal()
 
         def check(self) -> None:
-            require(self.n_heads >= 1, f"n_heads = {self.n_heads}: expected at least 1")
+            check_heads_divide(self)
             require(
                 self.kv_heads >= 1 and self.n_heads % self.kv_heads == 0,
                 f"n_heads ({self.n_heads}) must be divisible by n_kv_heads ({self.n_kv_heads})",
             )
-            if self.d_model is not None and self.head_dim is None:
-                require(
-                    self.d_model % self.n_heads == 0,
-                    f"d_model ({self.d_model}) must be divisible by n_heads ({self.n_heads}), or give head_dim",
-                )
             if self.d_model is not None or self.head_dim is not None:
                 self.position.check_head_dim(self.d_head)
             self.mask.check_heads(self.n_heads)
             self.position.check_heads(self.n_heads)
             self.normalizer.check_heads(self.n_heads)
-            if not self.position.sees_order:
-                require(
-                    self.mask.causal and not self.mask.reads_input,
-                    f"{type(self.position).__name__} under {type(self.mask).__name__} cannot tell the order of the "
-                    "tokens: use a causal mask or a position code",
-                )
+            check_order_is_told(self.position, self.mask)
 
         @property
         def kv_heads(self) -> int:

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from paribus.attention import backends
 from paribus.attention.attend import attend
+from paribus.attention.checks import check_heads_divide
 from paribus.attention.decoupled import Decoupled
 from paribus.attention.masks.base import Mask
 from paribus.attention.masks.causal import Causal
@@ -61,7 +62,7 @@ class Latent(Mixer):
         mask: Mask = Causal()
 
         def check(self) -> None:
-            require(self.n_heads >= 1, f"n_heads = {self.n_heads}: expected at least 1")
+            check_heads_divide(self)
             require(self.latent >= 1, f"latent = {self.latent}: expected at least 1")
             require(self.rope_dim >= 0, f"rope_dim = {self.rope_dim}: expected 0 or more")
             require(
@@ -70,11 +71,6 @@ class Latent(Mixer):
             )
             self.mask.check_heads(self.n_heads)
             self.normalizer.check_heads(self.n_heads)
-            if self.head_dim is None and self.d_model is not None:
-                require(
-                    self.d_model % self.n_heads == 0,
-                    f"d_model ({self.d_model}) must be divisible by n_heads ({self.n_heads}), or give head_dim",
-                )
             decoupled = Decoupled(inner=self.position, width=self.rope_dim)
             if not decoupled.sees_order:
                 require(

@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from paribus.attention.checks import check_heads_divide, check_mask_of_sums, check_order_is_told, check_turns_alone
 from paribus.attention.features.base import FeatureMap
 from paribus.attention.features.elu_plus_one import EluPlusOne
 from paribus.attention.features.taylor import Taylor
 from paribus.attention.masks.base import Mask
-from paribus.attention.masks.bidirectional import Bidirectional
 from paribus.attention.masks.causal import Causal
 from paribus.attention.padding import hides_keys_only, valid_keys
 from paribus.attention.visibility import refuse_to_look_ahead
@@ -44,27 +44,11 @@ class LinearAttention(Mixer):
         eps: float = 1e-6  # added to the denominator: a query that meets no key reads nothing
 
         def check(self) -> None:
-            require(self.n_heads >= 1, f"n_heads = {self.n_heads}: expected at least 1")
+            check_heads_divide(self)
             require(self.eps > 0, f"eps = {self.eps}: expected a positive number")
-            require(
-                isinstance(self.mask, (Causal, Bidirectional)),
-                f"{type(self.mask).__name__}: sums over keys know Causal() and Bidirectional() only",
-            )
-            require(
-                self.position.separable and type(self.position).bias is Position.bias,
-                f"{type(self.position).__name__} is no rotation of each query and key by its own place: use one, such "
-                "as Rotary(), or NoPosition()",
-            )
-            require(
-                self.causal or self.position.sees_order,
-                f"{type(self.position).__name__} under {type(self.mask).__name__} cannot tell the order of the "
-                "tokens: use a causal mask or a position code",
-            )
-            if self.head_dim is None and self.d_model is not None:
-                require(
-                    self.d_model % self.n_heads == 0,
-                    f"d_model ({self.d_model}) must be divisible by n_heads ({self.n_heads}), or give head_dim",
-                )
+            check_mask_of_sums(self.mask)
+            check_turns_alone(self.position)
+            check_order_is_told(self.position, self.mask)
             if self.head_dim is not None or self.d_model is not None:
                 require(self.d_head >= 1, f"head_dim = {self.d_head}: expected at least 1")
                 self.position.check_head_dim(self.d_features)

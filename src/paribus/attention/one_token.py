@@ -2,7 +2,7 @@
 
 A cache of another library holds raw keys and lets nothing be kept beside them. Turned whole for every piece they cost
 several times a plain step; so a piece turns its own range only, and none where it leaves keys as they are (ReRoPE's
-far piece). The caches of map_caches.py turn no key twice.
+far piece). MappedKeys and SinkKeys turn no key twice.
 """
 
 import torch

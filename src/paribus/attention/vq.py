@@ -17,8 +17,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from paribus.attention.checks import check_heads_divide, check_mask_of_sums
 from paribus.attention.masks.base import Mask
-from paribus.attention.masks.bidirectional import Bidirectional
 from paribus.attention.masks.causal import Causal
 from paribus.attention.padding import hides_keys_only, valid_keys
 from paribus.attention.scales.base import Scale
@@ -61,7 +61,7 @@ class VQAttention(Mixer):
         mask: Mask = Causal()
 
         def check(self) -> None:
-            require(self.n_heads >= 1, f"n_heads = {self.n_heads}: expected at least 1")
+            check_heads_divide(self)
             require(self.block >= 1, f"block = {self.block}: expected at least 1 token")
             require(
                 0 <= self.n_biased <= self.block,
@@ -72,10 +72,7 @@ class VQAttention(Mixer):
                 isinstance(self.quantizer, (EMA.Config, VQ.Config)),
                 f"{part_name(type(self.quantizer))} holds no list of codes to share their exponentials: use EMA or VQ",
             )
-            require(
-                isinstance(self.mask, (Causal, Bidirectional)),
-                f"{type(self.mask).__name__}: a table of codes knows Causal() and Bidirectional() only",
-            )
+            check_mask_of_sums(self.mask)
             require(
                 isinstance(self.position, NoPosition) or self.window is not None,
                 f"{type(self.position).__name__} turns far keys, which then are no finite set and cannot be quantised: "
@@ -90,11 +87,6 @@ class VQAttention(Mixer):
                 "without a causal mask all keys are far and none has a place: use NoPosition() and biased=0, and tell "
                 "places to the model in another way",
             )
-            if self.head_dim is None and self.d_model is not None:
-                require(
-                    self.d_model % self.n_heads == 0,
-                    f"d_model ({self.d_model}) must be divisible by n_heads ({self.n_heads}), or give head_dim",
-                )
             if self.head_dim is not None or self.d_model is not None:
                 self.position.check_head_dim(self.d_head)
                 self.codebook()

@@ -15,6 +15,7 @@ def evaluate(
     windows: Annotated[int, typer.Option(help="How many held-out windows.")] = 128,
     split: Annotated[str, typer.Option(help="dev or test.")] = "test",
     corpus: Annotated[str | None, typer.Option(help="Another corpus than the model's own.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.", metavar="WORD")] = "cpu",
     code: Annotated[Path | None, typer.Option(help="A file of your own that defines parts of the model.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -26,6 +27,7 @@ def evaluate(
     from rich.console import Console
     from rich.table import Table
 
+    from paribus.cli.device import device_from_word
     from paribus.data.text_source import Text
     from paribus.evaluation.last_tokens import LastTokens
     from paribus.lab.load import import_file
@@ -38,6 +40,7 @@ def evaluate(
         raise InputError(f"--at {at!r}: expected lengths such as 64,128,256") from error
     if split not in ("dev", "test"):
         raise InputError(f"--split {split!r}: expected dev or test; the train split is what the model has seen")
+    place = device_from_word(device)
     if code is not None:
         import_file(code)
     trained = load_model(model)
@@ -47,7 +50,7 @@ def evaluate(
             raise InputError(f"--corpus {corpus}: the model was trained on {type(data).__name__}, not on text")
         data = replace(data, corpus=corpus_from_word(corpus))
     metric = LastTokens(last=last, at=lengths, windows=windows)
-    values = metric.measure(trained.model, data.prepare().windows(split, metric.windows, metric.longest))
+    values = metric.measure(trained.model.to(place), data.prepare().windows(split, metric.windows, metric.longest))
     if json:
         sys.stdout.write(json_module.dumps(values, indent=1) + "\n")
         return

@@ -8,6 +8,8 @@ import typer
 from paribus.core.errors import InputError
 
 if TYPE_CHECKING:
+    import torch
+
     from paribus.context_extension.evaluate import Curve, Depths
     from paribus.context_extension.explain import Explanation
 
@@ -24,6 +26,7 @@ def extend(
     evaluate: Annotated[list[Path] | None, typer.Option(help="Texts to read at full length; takes minutes.")] = None,
     last: Annotated[int, typer.Option(help="Final tokens scored while the context grows.")] = 1024,
     out: Annotated[Path | None, typer.Option(help="Save the extended checkpoint in this folder.")] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.", metavar="WORD")] = "cpu",
     plot: Annotated[Path | None, typer.Option(help="Draw the loss; .svg, .png or .pdf.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -49,6 +52,8 @@ def extend(
         raise InputError("no --method is given: --explain compares them, --method rerope takes one")
     if plot is not None and plot.suffix not in (".svg", ".png", ".pdf"):
         raise InputError(f"--plot {plot}: expected a name that ends in .svg, .png or .pdf")
+    from paribus.cli.device import device_from_word
+    from paribus.cli.open_model import begins_with
     from paribus.context_extension.explain import facts
     from paribus.context_extension.extend import extend as apply
     from paribus.context_extension.method import changed, check_reach
@@ -56,6 +61,7 @@ def extend(
     from paribus.models.checkpoints.rope import described
     from paribus.tokenizer.byte_level import ByteLevelBPE
 
+    place = device_from_word(device)
     rotary, head_dim, trained = facts(open_checkpoint(model).config)
     changes = read_method(method, _with(numbers(trained, to, window), set_))
     if to <= trained:
@@ -71,12 +77,15 @@ def extend(
         described(reading.position, head_dim, trained)
     with console.status(f"loading {model}"):
         plain, checkpoint = load_checkpoint(model)
-        extended = apply(plain, *changes)
+        extended = apply(plain.to(place), *changes)
     if checkpoint.tokenizer is None:
         raise InputError(f"{checkpoint.path} brings no tokenizer that can be read here, so no text can be measured")
     codec = ByteLevelBPE(checkpoint.tokenizer)
+    begin = begins_with(checkpoint, codec)
     with console.status("measuring") as status:
-        curves, depths = _measured(plain, extended, method, codec, trained, to, last, evaluate, status.update)
+        curves, depths = _measured(
+            plain, extended, method, codec, begin, place, trained, to, last, evaluate, status.update
+        )
     if as_json:
         found = {"curves": [asdict(one) for one in curves], "depths": [asdict(one) for one in depths]}
         typer.echo(json.dumps({"model": model, "method": repr(changes), "trained": trained, "to": to} | found))
@@ -130,6 +139,8 @@ def _measured(
     extended: Any,
     method: str,
     codec: Any,
+    begin: tuple[int, ...],
+    place: "torch.device",
     trained: int,
     to: int,
     last: int,
@@ -146,7 +157,7 @@ def _measured(
     readers: dict[str, Reader] = {"plain": plain, method: extended}
 
     def ids(data: bytes) -> torch.Tensor:
-        return torch.from_numpy(codec.encode(data).astype("int64"))
+        return torch.from_numpy(codec.encode(data).astype("int64")).to(place)
 
     if files is None:
         documents = sorted((one.data for one in PythonDocs().documents()), key=len, reverse=True)
@@ -154,27 +165,30 @@ def _measured(
     else:
         texts = [ids(b"\n\n".join(d.data for d in corpus_from_word(str(file)).documents())) for file in files]
         check_lengths(texts, last, to)
-        _check_memory(plain, to, last)
+        _check_memory(plain, to, last, place)
     half = min(HALF, trained // 4)
     distances = sorted({half, trained // 2, trained - half, (trained + to) // 2, to - half})
-    curves = probe(readers, pieces(texts, max(TEXTS, len(texts)), 2 * half), distances, tell, half)
+    curves = probe(readers, pieces(texts, max(TEXTS, len(texts)), 2 * half), distances, tell, half, begin)
     depths: list[Depths] = []
     if files is not None:
-        at = sorted({max(last, trained // 4), trained, to})
-        curves += contexts(readers, texts, at, last, tell)
-        depths = retrieval(readers, codec, to, texts[0], tell)
+        at = sorted({max(last + len(begin), trained // 4), trained, to})
+        curves += contexts(readers, texts, at, last, tell, begin)
+        depths = retrieval(readers, codec, to, texts[0], tell, begin=begin, device=place)
     return curves, depths
 
 
-def _check_memory(model: Any, length: int, last: int) -> None:
+def _check_memory(model: Any, length: int, last: int, place: "torch.device") -> None:
     """Raise InputError when one pass over so many tokens has no room."""
+    import torch
+
     from paribus.lab.room import free_memory
     from paribus.theory.memory import reading_bytes
 
     config = model.config
     heads_width = max(mixer.n_heads * mixer.d_head for mixer in config.layer_mixers())
-    need = reading_bytes(length, config.d_model, config.feed_forward.d_ff, heads_width, config.vocab_size, last)
-    free, whose = free_memory()
+    inner = max(network.inner_width for network in config.layer_feed_forwards())
+    need = reading_bytes(length, config.d_model, inner, heads_width, config.vocab_size, last)
+    free, whose = free_memory() if place.type == "cpu" else (torch.cuda.mem_get_info(place)[0], f"on {place}")
     if need > free:
         raise InputError(
             f"reading {length} tokens at once takes about {need / 2**30:.1f} GiB beside the weights, "

@@ -43,6 +43,7 @@ def generate(
     seed: Annotated[int, typer.Option(help="Repeats a text drawn at a temperature above 0.")] = 0,
     chunk: Annotated[int, typer.Option(help="Tokens of the prompt read at a time: bounds the memory.")] = 512,
     half: Annotated[bool, typer.Option("--half", help="Weights and caches in bfloat16: half the memory.")] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.", metavar="WORD")] = "cpu",
     code: Annotated[Path | None, typer.Option(help="A file of your own that defines parts of the model.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a prompt, when all are done.")] = False,
 ) -> None:
@@ -65,10 +66,14 @@ def generate(
     import torch
     from rich.console import Console
 
+    from paribus.cli.device import device_from_word
     from paribus.cli.open_model import open_model
+
+    place = device_from_word(device)
 
     with Console(stderr=True).status(f"reading {model}"):  # in a terminal only
         opened = open_model(model, code, torch.bfloat16 if half else torch.float32)
+        opened.model.to(place)
     _tell_of_length(opened, texts, tokens)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal that lacks a letter is no reason to stop

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from paribus.attention.programs import overheard
+from paribus.cli.device import device_from_word
 from paribus.cli.progress import clock
 from paribus.cli.unfinished import going_on, ours
 from paribus.core.config import require
@@ -78,8 +79,7 @@ def train_arm(
         learning_rate is None or 0 < learning_rate < float("inf"),
         f"--learning-rate {learning_rate}: expected a positive number such as 0.002",
     )
-    require(device in ("cpu", "cuda"), f"--device {device}: expected cpu or cuda")
-    require(device == "cpu" or torch.cuda.is_available(), "--device cuda: torch sees no GPU; take --device cpu")
+    place = device_from_word(device)
     require(checkpoint_every >= 0, f"--checkpoint-every {checkpoint_every}: expected seconds, 0 for every step")
     name, claim = load(word)
     task = claim.task
@@ -105,7 +105,7 @@ def train_arm(
     arm = claim.arm(arm_name)
     data = claim.data_of(arm)
     stream = data.prepare()
-    plan = make_plan(claim, name, profile_name, Environment.here(device, threads), stream.manifest)
+    plan = make_plan(claim, name, profile_name, Environment.here(place.type, threads), stream.manifest)
     steps = plan.steps if tokens is None else max(1, round(tokens / plan.tokens_per_step))
     grid = sorted(profile.learning_rates)
     rate = grid[len(grid) // 2] if learning_rate is None else learning_rate
@@ -117,7 +117,7 @@ def train_arm(
     )
     batches = stream.batches(seed=seed, batch=task.recipe.batch, length=task.train_length, span=task.span)
     with going_on(out, cell) as progress:
-        model = build(cell, torch.device(device))
+        model = build(cell, place)
         try:
             with told.bar if console.is_terminal else nullcontext(), overheard() as programs:
                 outcome = run(

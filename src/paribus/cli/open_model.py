@@ -8,6 +8,7 @@ import torch
 from paribus.core.errors import InputError
 from paribus.data.text_source import Text
 from paribus.lab.load import import_file
+from paribus.models.checkpoints.checkpoint import Checkpoint
 from paribus.models.checkpoints.open import is_checkpoint, load_checkpoint, no_model, open_checkpoint
 from paribus.models.decoder import DecoderLM
 from paribus.models.folder import load_model
@@ -58,14 +59,18 @@ def _checkpoint(word: str, dtype: torch.dtype) -> Opened:
             f"{checkpoint.path} brings no tokenizer that can be read here, so no text can be given: {missing}"
         )
     tokenizer = ByteLevelBPE(checkpoint.tokenizer)
-    begin = tokenizer.begin if checkpoint.begin_tokens is None else checkpoint.begin_tokens
     length = checkpoint.config.get("max_position_embeddings")
     model = load_checkpoint(checkpoint, dtype).model
     return Opened(
         model,
         tokenizer,
-        begin,
+        begins_with(checkpoint, tokenizer),
         checkpoint.end_tokens,
         tokenizer.vocab_size,
         length if isinstance(length, int) else None,
     )
+
+
+def begins_with(checkpoint: Checkpoint, tokenizer: ByteLevelBPE) -> tuple[int, ...]:
+    """The tokens that the model reads before every text."""
+    return tokenizer.begin if checkpoint.begin_tokens is None else checkpoint.begin_tokens

@@ -20,7 +20,7 @@ def train(
         str | None, typer.Option(help="bytepiece, or a .bp file, in place of the claim's.", metavar="WORD")
     ] = None,
     threads: Annotated[int | None, typer.Option(help="Torch threads; by default all cores.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.", metavar="WORD")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.", metavar="WORD")] = "cpu",
     checkpoint_every: Annotated[
         float, typer.Option(metavar="SECONDS", help="Between two states that are kept while it trains.")
     ] = 60.0,

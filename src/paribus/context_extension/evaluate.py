@@ -75,7 +75,12 @@ def _starts(longest: int, length: int) -> range:
 
 
 def probe(
-    readers: dict[str, Reader], texts: Sequence[Tensor], distances: Sequence[int], tell: Tell, half: int = HALF
+    readers: dict[str, Reader],
+    texts: Sequence[Tensor],
+    distances: Sequence[int],
+    tell: Tell,
+    half: int = HALF,
+    begin: Sequence[int] = (),
 ) -> list[Curve]:
     """The distance probe of every reader, averaged over the texts."""
     curves = []
@@ -83,7 +88,7 @@ def probe(
         probes = []
         for number, text in enumerate(texts, 1):
             tell(f"{name}: distance probe, text {number} of {len(texts)}")
-            probes.append(distance_probe(read, text, distances, half))
+            probes.append(distance_probe(read, text, distances, half, begin))
         mean = [sum(one.at[d] for one in probes) / len(probes) for d in distances]
         alone = sum(one.alone for one in probes) / len(probes)
         curves.append(Curve(name, "distance", tuple(distances), tuple(mean), alone))
@@ -91,7 +96,12 @@ def probe(
 
 
 def contexts(
-    readers: dict[str, Reader], texts: Sequence[Tensor], at: Sequence[int], last: int, tell: Tell
+    readers: dict[str, Reader],
+    texts: Sequence[Tensor],
+    at: Sequence[int],
+    last: int,
+    tell: Tell,
+    begin: Sequence[int] = (),
 ) -> list[Curve]:
     """Loss on the same last tokens under a growing context, averaged over the texts."""
     curves = []
@@ -102,14 +112,21 @@ def contexts(
             def told(context: int, loss: float, name: str = name, number: int = number) -> None:
                 tell(f"{name}: text {number} of {len(texts)}, context {context}: {loss:.3f}")
 
-            for context, loss in growing_context(read, text, at, last, told).items():
+            for context, loss in growing_context(read, text, at, last, told, begin).items():
                 sums[context] += loss / len(texts)
         curves.append(Curve(name, "context", tuple(sums), tuple(sums.values())))
     return curves
 
 
 def retrieval(
-    readers: dict[str, Reader], codec: Codec, length: int, text: Tensor | None, tell: Tell, seed: int = 0
+    readers: dict[str, Reader],
+    codec: Codec,
+    length: int,
+    text: Tensor | None,
+    tell: Tell,
+    seed: int = 0,
+    begin: Sequence[int] = (),
+    device: torch.device | str = "cpu",
 ) -> list[Depths]:
     """Pass key in filler, and a needle in the text where one is given, at five depths."""
     rows = []
@@ -120,7 +137,7 @@ def retrieval(
         for kind, fact, hay in kinds:
             tell(f"{name}: {kind} at length {length}")
             with torch.no_grad():
-                results = [retrieve(read, codec, fact, length, depth, hay) for depth in DEPTHS]
+                results = [retrieve(read, codec, fact, length, depth, hay, begin, device) for depth in DEPTHS]
             rows.append(
                 Depths(
                     name, kind, length, DEPTHS, tuple(one.found for one in results), tuple(one.loss for one in results)

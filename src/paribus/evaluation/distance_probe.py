@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from paribus.core.errors import InputError
-from paribus.evaluation.reader import Reader, losses
+from paribus.evaluation.reader import Reader, beginning, losses
 
 
 class Probe(NamedTuple):
@@ -24,8 +24,13 @@ class Probe(NamedTuple):
     at: dict[int, float]  # distance D -> loss
 
 
-def distance_probe(read: Reader, tokens: Tensor, distances: Sequence[int], half: int = 640) -> Probe:
-    """tokens int64 (n,) of one text, n >= 2 half. Raises InputError for a shorter text or a distance below `half`."""
+def distance_probe(
+    read: Reader, tokens: Tensor, distances: Sequence[int], half: int = 640, begin: Sequence[int] = ()
+) -> Probe:
+    """tokens int64 (n,) of one text, n >= 2 half. begin: tokens before every text, counted in the half they stand in.
+
+    Raises InputError for a shorter text or a distance below `half`.
+    """
     if tokens.ndim != 1 or len(tokens) < 2 * half:
         raise InputError(
             f"the text has {tokens.shape[-1]} tokens, the distance probe reads {2 * half}: give a longer text"
@@ -33,10 +38,11 @@ def distance_probe(read: Reader, tokens: Tensor, distances: Sequence[int], half:
     low = [d for d in distances if d < half]
     if low:
         raise InputError(f"a distance of {low[0]} would overlap the first half: give distances from {half} on")
-    text = tokens[None, : 2 * half]
+    text = beginning(begin, tokens)[None, : 2 * half]
+    second = beginning(begin, text[0, half:])[None]
     near = torch.arange(half, device=tokens.device)
     # The first token of the second half has nothing before it when it stands alone: it is scored nowhere.
-    alone = losses(read, text[:, half:], half - 1).mean()
+    alone = losses(read, second, half - 1).mean()
     at = {}
     for distance in distances:
         positions = torch.cat([near, distance + near])[None]

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 
 from paribus.core.errors import InputError
-from paribus.evaluation.reader import Reader, losses
+from paribus.evaluation.reader import Reader, beginning, losses
 
 
 def growing_context(
@@ -14,10 +14,12 @@ def growing_context(
     contexts: Sequence[int],
     last: int = 1024,
     tell: Callable[[int, float], None] = lambda context, loss: None,
+    begin: Sequence[int] = (),
 ) -> dict[int, float]:
     """Context length -> mean loss of the last `last` tokens in nats, each context counting them in.
 
-    tokens int64 (n,) of one text. tell: called after each context, since long ones take minutes.
+    tokens int64 (n,) of one text. tell: called after each context, since long ones take minutes. begin: tokens that the
+    model reads before every text; each context counts them in, too.
     Raises InputError for a text shorter than the longest context or a context shorter than `last`.
     """
     need = max(contexts) + 1
@@ -26,10 +28,12 @@ def growing_context(
             f"the text has {len(tokens)} tokens, contexts up to {max(contexts)} need {need}: give a longer text, or a "
             "shorter --to"
         )
-    if min(contexts) < last:
-        raise InputError(f"a context of {min(contexts)} tokens is shorter than the {last} that are scored")
+    if min(contexts) - len(begin) < last:
+        counted = f", {len(begin)} of them before the text," if begin else ""
+        raise InputError(f"a context of {min(contexts)} tokens{counted} is shorter than the {last} that are scored")
     found = {}
     for context in sorted(contexts):
-        found[context] = float(losses(read, tokens[None, -(context + 1) :], last).mean())
+        window = beginning(begin, tokens[len(tokens) - (context + 1 - len(begin)) :])
+        found[context] = float(losses(read, window[None], last).mean())
         tell(context, found[context])
     return found

@@ -1,5 +1,6 @@
 """How the probes here ask a model: one call, whatever the model is."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -14,6 +15,11 @@ class Reader(Protocol):
     """
 
     def __call__(self, tokens: Tensor, positions: Tensor | None = None, *, last: int | None = None) -> Tensor: ...
+
+
+def beginning(begin: Sequence[int], tokens: Tensor) -> Tensor:
+    """The tokens (n,) with those before them that the model was trained to see at the beginning of every text."""
+    return torch.cat([torch.tensor(begin, dtype=tokens.dtype, device=tokens.device), tokens])
 
 
 @torch.no_grad()

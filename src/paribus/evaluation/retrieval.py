@@ -56,12 +56,20 @@ def needle(seed: int) -> Fact:
 
 
 def retrieve(
-    read: Reader, codec: Codec, fact: Fact, length: int, depth: float, text: Sequence[int] | Tensor | None = None
+    read: Reader,
+    codec: Codec,
+    fact: Fact,
+    length: int,
+    depth: float,
+    text: Sequence[int] | Tensor | None = None,
+    begin: Sequence[int] = (),
+    device: torch.device | str = "cpu",
 ) -> Found:
     """Hide the fact at `depth` (0: at the beginning, 1: right before the question) of a text of `length` tokens.
 
-    text: the ids of a natural text to hide it in; by default filler that repeats. Raises InputError when `length` is
-    too short for the fact, or the text too short for `length`.
+    text: the ids of a natural text to hide it in; by default filler that repeats. begin: tokens that the model reads
+    before every text, counted in `length`. Raises InputError when `length` is too short for the fact, or the text too
+    short for `length`.
     """
     if not 0 <= depth <= 1:
         raise InputError(f"depth = {depth}: expected 0 (beginning) to 1 (end)")
@@ -70,7 +78,7 @@ def retrieve(
         return [int(token) for token in codec.encode(words.encode())]
 
     statement, question, answer = ids(" " + fact.statement), ids("\n" + fact.question), ids(fact.answer)
-    room = length - len(statement) - len(question) - len(answer)
+    room = length - len(begin) - len(statement) - len(question) - len(answer)
     if room < 0:
         raise InputError(f"{length} tokens have no room for the fact and its question: at least {length - room}")
     if text is None:
@@ -83,7 +91,7 @@ def retrieve(
                 f"the text has {len(hay)} tokens, {room} are needed to hide the fact in: give a longer one"
             )
     place = round(depth * room)
-    tokens = torch.tensor([*hay[:place], *statement, *hay[place:], *question, *answer])[None]
+    tokens = torch.tensor([*begin, *hay[:place], *statement, *hay[place:], *question, *answer], device=device)[None]
     with torch.no_grad():
         logits = read(tokens[:, :-1], last=len(answer))[0].float()
     wanted = tokens[0, -len(answer) :]

@@ -11,7 +11,7 @@ from paribus.attention.masks.prefix import Prefix
 from paribus.attention.masks.visible import Visible
 from paribus.core.config import require
 from paribus.core.seed import generator
-from paribus.generation.prompts import padded
+from paribus.generation.prompts import Padded, padded
 from paribus.generation.samplers.base import Sampler
 from paribus.generation.samplers.greedy import Greedy
 from paribus.models.decoder import DecoderLM
@@ -43,7 +43,8 @@ class Stream:
         require(max_new_tokens >= 1, f"max_new_tokens = {max_new_tokens}: expected at least 1")
         require(chunk >= 1, f"chunk = {chunk}: expected at least 1 token")
         self.model, self.sampler, self.end, self.chunk = model, sampler or Greedy(), frozenset(end), chunk
-        given = padded(prompts, model.config.vocab_size)
+        device = next(model.parameters()).device
+        given = Padded(*(tensor.to(device) for tensor in padded(prompts, model.config.vocab_size)))
         batch, length = given.tokens.shape
         capacity = length + max_new_tokens
         self.state = model.start(batch, capacity)

@@ -17,7 +17,7 @@ from paribus.core.errors import ConfigError
 from paribus.tokenizer import _native
 from paribus.tokenizer.corpus import batches, documents_of, require_text
 from paribus.tokenizer.settings import Settings, check_sizes, memory_bytes
-from paribus.tokenizer.tokenizer import Tokenizer, _threads
+from paribus.tokenizer.tokenizer import Tokenizer, threads_of
 from paribus.tokenizer.train import MODEL, OVERHEAD, READER, RUNS, WINDOW, Progress, fitting, tokenizers, windows_room
 
 Paths = Sequence[str | os.PathLike[str]]
@@ -35,7 +35,7 @@ def count_ngrams(
     """Count the n-grams of a shard into a file; the bytes counted. Of the settings only order, isolate_digits and nfc
     matter here. field: of JSONL and Parquet files, the one that holds the text."""
     room = memory_bytes(memory) - OVERHEAD
-    counter = _native.NgramPass(settings.order, settings.isolate_digits, windows_room(room), _threads(jobs, "jobs"))
+    counter = _native.NgramPass(settings.order, settings.isolate_digits, windows_room(room), threads_of(jobs, "jobs"))
     return _count("ngrams", corpus, out, settings, counter, counter.is_full, progress, field, room)
 
 
@@ -54,7 +54,7 @@ def count_pieces(
     model = _ngram_model(ngrams, settings, room)
     left = max(room - MODEL * model.size, 0)
     counter = _native.PiecePass(
-        model, settings.order, settings.isolate_digits, settings.segmentation, left, _threads(jobs, "jobs")
+        model, settings.order, settings.isolate_digits, settings.segmentation, left, threads_of(jobs, "jobs")
     )
     return _count("pieces", corpus, out, settings, counter, lambda _: counter.is_full(), progress, field, room)
 
@@ -83,12 +83,12 @@ def finish(
     room = memory_bytes(memory) - OVERHEAD
     model = _ngram_model(ngrams, settings, room)
     counter = _native.PiecePass(
-        model, settings.order, settings.isolate_digits, settings.segmentation, 1 << 20, _threads(jobs, "jobs")
+        model, settings.order, settings.isolate_digits, settings.segmentation, 1 << 20, threads_of(jobs, "jobs")
     )
     del model  # the counter alone holds it, and gives it up
     try:
         about = {} if counted is None else {"bytes": counted}
-        return tokenizers(counter, [os.fspath(pieces)], ordered, settings, _threads(jobs, "jobs"), room, **about)
+        return tokenizers(counter, [os.fspath(pieces)], ordered, settings, threads_of(jobs, "jobs"), room, **about)
     except _native.FormatError as error:
         raise ConfigError(f"{error}; the pieces must be counted with these n-grams and settings") from error
 

@@ -107,7 +107,7 @@ class Tokenizer:
 
     def encode_batch(self, texts: Sequence[bytes | str], threads: int | None = None) -> list[Ids]:
         """`encode` of each text, on several threads (default: one a core); the result does not depend on them."""
-        flat, offsets = self._model.encode_batch(self._documents(texts), _threads(threads))
+        flat, offsets = self._model.encode_batch(self._documents(texts), threads_of(threads))
         return _split(flat, offsets)
 
     def sample(self, text: bytes | str, alpha: float, seed: int, document: int = 0) -> Ids:
@@ -124,7 +124,7 @@ class Tokenizer:
         """`sample` of each text with document, document + 1, ..."""
         data = self._documents(texts)
         places = _whole("seed", seed), _whole("document", document)
-        return _split(*self._model.sample_batch(data, _alpha(alpha), *places, _threads(threads)))
+        return _split(*self._model.sample_batch(data, _alpha(alpha), *places, threads_of(threads)))
 
     def decode(self, ids: Iterable[int] | npt.NDArray[np.integer]) -> bytes:
         """The bytes of the ids; special tokens stand for none. Raises ConfigError for unknown ids."""
@@ -226,7 +226,7 @@ def _split(flat: Ids, offsets: npt.NDArray[np.int64]) -> list[Ids]:
     return [flat[begin:end] for begin, end in pairwise(bounds)]
 
 
-def _threads(threads: int | None, name: str = "threads") -> int:
+def threads_of(threads: int | None, name: str = "threads") -> int:
     if threads is None:
         return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if not isinstance(threads, int) or threads < 1:

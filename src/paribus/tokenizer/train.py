@@ -18,7 +18,7 @@ from paribus.core.errors import ConfigError, ParibusError
 from paribus.tokenizer import _native
 from paribus.tokenizer.corpus import Documents, Passed, batches, documents_of, require_same, require_text
 from paribus.tokenizer.settings import Settings, check_sizes, memory_bytes
-from paribus.tokenizer.tokenizer import Tokenizer, _threads
+from paribus.tokenizer.tokenizer import Tokenizer, threads_of
 from paribus.tokenizer.vocabulary import Vocabulary
 
 Progress = Callable[[str, int], None]
@@ -64,7 +64,7 @@ def train(
     folder = Path(tempfile.mkdtemp(prefix="paribus-train-")) if work is None else Path(work)
     try:
         job = Job(
-            job_settings, documents, folder, memory_bytes(memory), _threads(jobs, "jobs"), progress or (lambda *_: None)
+            job_settings, documents, folder, memory_bytes(memory), threads_of(jobs, "jobs"), progress or (lambda *_: None)
         )
         return job.run(ordered)
     except OSError as error:

@@ -35,6 +35,24 @@ def model(tmp_path: Path, corpus: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """A job that is interrupted where it would count pieces; `counted`: after it has counted on disk."""
+    from paribus.tokenizer import train
+
+    def stopped(*words: object, stdin: bytes | None = None, counted: bool = False) -> None:
+        def interrupt(job: train.Job, *_: object) -> None:
+            if counted:
+                job._write_journal()
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(train.Job, "count_pieces", interrupt)
+            assert CliRunner().invoke(app, [str(word) for word in words], input=stdin).exit_code != 0
+
+    return stopped
+
+
 def test_train_several_sizes_from_standard_input(corpus: Path, model: Path, tmp_path: Path) -> None:
     whole = b"".join(path.read_bytes() for path in sorted(corpus.iterdir()))
     run("train", "-", "--vocab-size", 400, "--vocab-size", 270, "--min-count", 2, "-o", tmp_path / "s.bp", stdin=whole)
@@ -42,43 +60,25 @@ def test_train_several_sizes_from_standard_input(corpus: Path, model: Path, tmp_
     assert Tokenizer.load(tmp_path / "s.270.bp").vocab_size <= 270 < Tokenizer.load(tmp_path / "s.400.bp").vocab_size
 
 
-def test_an_interrupted_job_resumes(corpus: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from paribus.tokenizer import train
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
+def test_an_interrupted_job_resumes(
+    corpus: Path, model: Path, tmp_path: Path, interrupted: Callable[..., None]
+) -> None:
     out = tmp_path / "again.bp"
-    with monkeypatch.context() as patch:
-        patch.setattr(train.Job, "count_pieces", interrupt)
-        words = ["train", str(corpus), "--vocab-size", "400", "--min-count", "2", "--out", str(out)]
-        assert CliRunner().invoke(app, words).exit_code != 0
+    words = ("train", corpus, "--vocab-size", 400, "--min-count", 2, "--out", out)
+    interrupted(*words)
     # Nothing was counted on disk, so another job may take the folder, and the first can still be run again.
     with pytest.raises(ConfigError, match="order = 9"):
         run("train", corpus, "--order", 9, "--out", out)
-    with monkeypatch.context() as patch:
-        patch.setattr(train.Job, "count_pieces", interrupt)
-        assert CliRunner().invoke(app, words).exit_code != 0
+    interrupted(*words)
     run("resume", f"{out}.work", "--memory", "300MiB", "--jobs", 1)
     assert Tokenizer.load(out).pieces == Tokenizer.load(model).pieces
     with pytest.raises(ConfigError, match="no work folder"):
         run("resume", tmp_path)
 
 
-def test_a_job_that_counted_is_not_touched(
-    corpus: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from paribus.tokenizer import train
-
-    def interrupt(self: train.Job, *_: object) -> None:
-        self._write_journal()
-        raise KeyboardInterrupt
-
+def test_a_job_that_counted_is_not_touched(corpus: Path, tmp_path: Path, interrupted: Callable[..., None]) -> None:
     out = tmp_path / "again.bp"
-    with monkeypatch.context() as patch:
-        patch.setattr(train.Job, "count_pieces", interrupt)
-        words = ["train", str(corpus), "--vocab-size", "400", "--min-count", "2", "--out", str(out)]
-        assert CliRunner().invoke(app, words).exit_code != 0
+    interrupted("train", corpus, "--vocab-size", 400, "--min-count", 2, "--out", out, counted=True)
     with pytest.raises(ConfigError, match="holds a job: `paribus tokenizer resume"):
         run("train", corpus, "--vocab-size", 300, "--out", out)
     with pytest.raises(ConfigError, match="holds a job"):
@@ -92,16 +92,9 @@ def test_a_job_that_cannot_begin_leaves_nothing(corpus: Path, tmp_path: Path) ->
         assert not (tmp_path / "m.bp.work").exists()
 
 
-def test_standard_input_is_that_of_this_call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from paribus.tokenizer import train
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    words = ["train", "-", "--min-count", "2", "--out", str(tmp_path / "m.bp")]
-    with monkeypatch.context() as patch:
-        patch.setattr(train.Job, "count_pieces", interrupt)
-        assert CliRunner().invoke(app, words, input=b"old " * 40).exit_code != 0
+def test_standard_input_is_that_of_this_call(tmp_path: Path, interrupted: Callable[..., None]) -> None:
+    words = ("train", "-", "--min-count", 2, "--out", tmp_path / "m.bp")
+    interrupted(*words, stdin=b"old " * 40)
     run(*words, stdin=b"new " * 40)
     own = Tokenizer.load(tmp_path / "m.bp")
     seen = {piece for piece, n in zip(own.pieces, own.vocabulary.counts) if n > 1}

@@ -196,6 +196,10 @@ def test_special_tokens_are_text_unless_allowed(mixed: Tokenizer) -> None:
     ab = mixed.encode("ab").tolist()
     assert allowed.tolist() == [*ab, 2, *ab, mixed.vocab_size]
     assert more.decode(allowed) == b"abab"
+    batch = more.encode_batch([text, "", "<eos>", "ab"], threads=2, allowed=["<eos>", "<user>"])
+    assert [ids.tolist() for ids in batch] == [allowed.tolist(), [], [2], ab]
+    with pytest.raises(ConfigError, match="got a single one"):
+        more.encode_batch(text, allowed=["<eos>"])
     with pytest.raises(ConfigError, match="did you mean <eos>"):
         mixed.encode(text, allowed=["<eod>"])
 

@@ -10,6 +10,7 @@ from paribus.core.errors import CorpusError, nearest, optional
 from paribus.text.streams import chunks, lines, unreadable
 
 ROWS = 256  # Parquet rows decoded at a time
+BUFFER = 1 << 20  # bytes of a column that are read at a time
 
 
 def json_lines(path: Path, field: str) -> Iterator[tuple[int, bytes]]:
@@ -55,7 +56,8 @@ def _rows(path: Path, stream: Any, field: str) -> Iterator[tuple[int, bytes]]:
     pyarrow, reader = optional("pyarrow", "data"), optional("pyarrow.parquet", "data")
     row = 0
     try:
-        table = reader.ParquetFile(stream)
+        # Read piece by piece: by default all of a row group would be held at once.
+        table = reader.ParquetFile(stream, pre_buffer=False, buffer_size=BUFFER)
         columns = table.schema_arrow.names
         if field not in columns:
             raise CorpusError(

@@ -102,11 +102,15 @@ class Tokenizer:
             is five characters, never the token.
         """
         if allowed:
-            return self._encode_with(text, allowed)
+            return self.encode_batch([text], threads=1, allowed=allowed)[0]
         return self._model.encode(self._bytes(text))
 
-    def encode_batch(self, texts: Sequence[bytes | str], threads: int | None = None) -> list[Ids]:
+    def encode_batch(
+        self, texts: Sequence[bytes | str], threads: int | None = None, allowed: Collection[str] = ()
+    ) -> list[Ids]:
         """`encode` of each text, on several threads (default: one a core); the result does not depend on them."""
+        if allowed:
+            return self._encode_with(texts, allowed, threads)
         flat, offsets = self._model.encode_batch(self._documents(texts), threads_of(threads))
         return _split(flat, offsets)
 
@@ -199,17 +203,21 @@ class Tokenizer:
             return data  # not text, so there is nothing to normalise
 
     def _documents(self, texts: Sequence[bytes | str]) -> list[bytes]:
-        if isinstance(texts, (str, bytes)):
-            raise ConfigError("expected a list of texts, got a single one: use encode or sample, or put it into a list")
+        _refuse_one(texts)
         return [self._bytes(text) for text in texts]
 
-    def _encode_with(self, text: bytes | str, allowed: Collection[str]) -> Ids:
+    def _encode_with(self, texts: Sequence[bytes | str], allowed: Collection[str], threads: int | None) -> list[Ids]:
         ids = {name.encode(): self.id_of(name) for name in allowed}
         pattern = b"|".join(re.escape(name) for name in sorted(ids, key=len, reverse=True))
-        parts: list[Ids] = []
-        for i, part in enumerate(re.split(b"(" + pattern + b")", to_bytes(text))):
-            parts.append(np.array([ids[part]], dtype=np.uint32) if i % 2 else self.encode(part))
-        return np.concatenate(parts)
+        _refuse_one(texts)
+        # Of each text: plain, special, plain, ... , plain.
+        cut = [re.split(b"(" + pattern + b")", to_bytes(text)) for text in texts]
+        plain = iter(self.encode_batch([part for parts in cut for part in parts[::2]], threads))
+        specials = {part: np.array([id_], dtype=np.uint32) for part, id_ in ids.items()}
+        return [
+            np.concatenate([specials[part] if place % 2 else next(plain) for place, part in enumerate(parts)])
+            for parts in cut
+        ]
 
     def lattice(self, text: bytes | str) -> Lattice:
         """The plain-Python twin of nbest, marginals and entropy, over this vocabulary."""
@@ -219,6 +227,11 @@ class Tokenizer:
 
 def _from_bytes(data: bytes) -> Tokenizer:
     return Tokenizer(_native.Model.from_bytes(data))
+
+
+def _refuse_one(texts: Sequence[bytes | str]) -> None:
+    if isinstance(texts, (str, bytes)):
+        raise ConfigError("expected a list of texts, got a single one: use encode or sample, or put it into a list")
 
 
 def _split(flat: Ids, offsets: npt.NDArray[np.int64]) -> list[Ids]:

@@ -64,7 +64,12 @@ def train(
     folder = Path(tempfile.mkdtemp(prefix="paribus-train-")) if work is None else Path(work)
     try:
         job = Job(
-            job_settings, documents, folder, memory_bytes(memory), threads_of(jobs, "jobs"), progress or (lambda *_: None)
+            job_settings,
+            documents,
+            folder,
+            memory_bytes(memory),
+            threads_of(jobs, "jobs"),
+            progress or (lambda *_: None),
         )
         return job.run(ordered)
     except OSError as error:

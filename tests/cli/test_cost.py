@@ -117,7 +117,7 @@ def test_a_mixture_of_experts(paribus_command, tmp_path):
         assert found["flops"] - found["quadratic"] == pytest.approx(2 * matrices, rel=1e-3)
     words = paribus_command("cost", tmp_path).out
     assert "a token meets" in words
-    assert "experts 222," in words
+    assert "MixtureOfExperts 225," in words
 
 
 def test_the_parameters_are_those_of_transformers(paribus_command, tmp_path):
@@ -183,7 +183,7 @@ def test_a_trained_folder_and_a_cell(paribus_command, tmp_path):
         (("wide.json",), "latent = 700 is wider than what it compresses, n_heads (head_dim + value_dim) = 640"),
         (("wide.json",), "latent is kv_lora_rank"),
         (("experts.json",), "experts.json: config.json has n_routed_experts = 'many': expected a whole number"),
-        (("more.json",), "more.json: a token meets 9 of 8 experts: expected at most as many as there are"),
+        (("more.json",), "more.json: a token meets n_active = 9 of n_experts = 8 experts: expected at least 1"),
         (("own.json",), "own.json: unknown DecoderLM 'Denoiser'"),
         (("smollm2",), "smollm2 is not on this machine: fetch it by `paribus models get smollm2`"),
         (("none.gguf",), "there is no file or folder 'none.gguf'"),

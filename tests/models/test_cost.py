@@ -10,8 +10,9 @@ from paribus.attention.linear import LinearAttention
 from paribus.attention.masks.bidirectional import Bidirectional
 from paribus.attention.vq import VQAttention
 from paribus.core.errors import ConfigError
+from paribus.layers.feed_forward.experts import MixtureOfExperts
 from paribus.layers.feed_forward.plain import FeedForward
-from paribus.models.cost import Network, cost
+from paribus.models.cost import cost
 from paribus.models.decoder import DecoderLM
 from paribus.quantizers.ema import EMA
 from paribus.theory.flops import quadratic_crossover
@@ -82,20 +83,25 @@ def test_a_mixture_of_layers_and_a_latent():
 
 
 def test_experts():
-    one = Network(always=10, each=4, n_experts=8, n_active=2)
-    assert (one.n_parameters, one.active) == (42, 18)
-    assert one.read(1) == pytest.approx(one.active)
-    assert one.read(2) == pytest.approx(10 + 4 * 8 * (1 - (6 / 8) ** 2))
-    assert one.read(10_000) == pytest.approx(one.n_parameters)
-    same = [Network(always=PLAIN.layer_feed_forward().n_parameters())] * 3
-    assert cost(PLAIN, 100, networks=same) == cost(PLAIN, 100)
-    mixed = [same[0], one, one]
-    found = cost(PLAIN, 100, networks=mixed)
-    assert found.step_flops == cost(PLAIN, 100).step_flops - 2 * 2 * (same[0].active - one.active)
+    """A mixture beside a dense first layer: what a token meets, what a step of a batch reads, what is counted where."""
+    experts = MixtureOfExperts.Config(d_ff=64, n_experts=8, n_active=2, n_shared=1)
+    config = replace(PLAIN, feed_forward=(PLAIN.feed_forward, experts, experts))
+    found, plain = cost(config, 100), cost(PLAIN, 100)
+    each, dense = 3 * 128 * 64, PLAIN.layer_feed_forwards()[0].n_parameters()
+    total, active = 128 * 8 + 9 * each, 128 * 8 + 3 * each
+    assert found.parameters == sum(weight.numel() for weight in config.build().parameters())
+    assert found.parameters_by_part["MixtureOfExperts"] == 2 * total
+    assert found.parameters_by_part["FeedForward"] == dense
+    assert found.parameters - found.active_parameters == 2 * (total - active)
+    assert plain.active_parameters == plain.parameters
+    assert found.step_flops == plain.step_flops - 2 * 2 * (dense - active)
+    assert found.flops == plain.flops - 2 * 2 * (dense - active)
     assert found.step_bytes == 4 * found.active_parameters + found.cache_bytes
-    assert found.parameters - found.active_parameters == 2 * (42 - 18)
-    assert found.flops == cost(PLAIN, 100).flops - 2 * 2 * (same[0].active - one.active)
-    assert found.cache_meets_weights < cost(PLAIN, 100).cache_meets_weights
+    several = cost(config, 100, batch=3)
+    met = 8 * (1 - (6 / 8) ** 3)
+    read = found.parameters - 2 * (8 - met) * each
+    assert several.step_bytes == pytest.approx(4 * read + several.cache_bytes)
+    assert found.cache_meets_weights < plain.cache_meets_weights
 
 
 def test_impossible_sizes():
@@ -103,7 +109,3 @@ def test_impossible_sizes():
         cost(PLAIN, 0)
     with pytest.raises(ConfigError, match="batch = 0: expected at least 1 sequence"):
         cost(PLAIN, 1, batch=0)
-    with pytest.raises(ConfigError, match="2 networks for 3 layers: expected as many"):
-        cost(PLAIN, 1, networks=[Network(always=1)] * 2)
-    with pytest.raises(ConfigError, match="a token meets 3 of 2 experts"):
-        Network(always=1, each=1, n_experts=2, n_active=3)

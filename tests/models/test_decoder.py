@@ -21,6 +21,7 @@ from paribus.core.config import digest, from_dict, to_dict
 from paribus.core.discovery import members
 from paribus.core.errors import ConfigError, InputError
 from paribus.layers.feed_forward.base import FeedForwardConfig
+from paribus.layers.feed_forward.experts import MixtureOfExperts
 from paribus.layers.feed_forward.gated import GatedFeedForward
 from paribus.layers.feed_forward.plain import FeedForward
 from paribus.layers.mixer import MixerConfig
@@ -57,9 +58,18 @@ MIXED = replace(
     norm=LayerNorm.Config(bias=True),
     tie_embeddings=False,
 )
+# A dense layer, then experts, as in DeepSeek-V2.
+EXPERTS = replace(
+    MIXED,
+    feed_forward=(
+        GatedFeedForward.Config(d_ff=36),
+        *[MixtureOfExperts.Config(d_ff=9, n_experts=6, n_active=2, n_shared=2, n_groups=3, n_active_groups=2)] * 3,
+    ),
+)
 VARIANTS = [
     BASE,
     MIXED,
+    EXPERTS,
     *(replace(BASE, mixer=narrow(example)) for cls in members(MixerConfig) for example in cls.examples),
     *(replace(BASE, feed_forward=narrow(example)) for cls in members(FeedForwardConfig) for example in cls.examples),
     *(replace(BASE, norm=narrow(example)) for cls in members(NormConfig) for example in cls.examples),
@@ -99,7 +109,7 @@ def test_it_is_read_back(config):
 @torch.no_grad()
 def test_formula():
     """x' = x + mixer(norm(x));  x'' = x' + feed_forward(norm(x'));  logits = norm(x) W."""
-    for config in (BASE, MIXED):
+    for config in (BASE, MIXED, EXPERTS):
         model, read = build(config), tokens(config)
         at = torch.arange(11)[None]
         x = model.embedding.weight[read]
@@ -217,6 +227,32 @@ def test_layers_take_turns():
     assert MIXED.with_d_ff(40).feed_forward == GatedFeedForward.Config(d_ff=40)
 
 
+def test_networks_take_turns():
+    dense, experts = EXPERTS.feed_forward[:2]
+    assert [network.d_ff for network in EXPERTS.layer_feed_forwards()] == [36, 9, 9, 9]
+    assert {network.d_model for network in EXPERTS.layer_feed_forwards()} == {24}
+    assert {network.residual_gain for network in EXPERTS.layer_feed_forwards()} == {8**-0.5}
+    turns = replace(EXPERTS, feed_forward=(dense, experts))
+    assert [network.d_ff for network in turns.layer_feed_forwards()] == [36, 9, 36, 9]
+    assert BASE.layer_feed_forwards() == [replace(BASE.feed_forward, d_model=24, residual_gain=0.5)] * 2
+
+
+def test_the_price_of_experts():
+    idle = 3 * 4 * 3 * 24 * 9  # 3 layers in which 4 of 6 experts wait
+    assert EXPERTS.active_parameters() == EXPERTS.n_parameters() - idle
+    assert MIXED.active_parameters() == MIXED.n_parameters()
+
+
+@pytest.mark.parametrize("d_ff", [4, 36, 72, 400])
+def test_the_knob_of_the_budget_keeps_the_ratio_of_widths(d_ff):
+    changed = EXPERTS.with_d_ff(d_ff)
+    assert (EXPERTS.d_ff, changed.d_ff, BASE.d_ff) == (36, d_ff, 20)
+    assert [network.d_ff for network in changed.feed_forward] == [d_ff] + [d_ff // 4] * 3
+    assert replace(changed, feed_forward=EXPERTS.feed_forward) == EXPERTS
+    prices = [EXPERTS.with_d_ff(width).n_parameters() for width in range(1, 50)]
+    assert prices == sorted(set(prices))
+
+
 @pytest.mark.parametrize("mask", [Anticausal(), Bidirectional(), SlidingWindow(window=4), Prefix(length=3)], ids=str)
 @pytest.mark.parametrize("place", [0, 1])
 def test_one_layer_that_looks_ahead_and_nothing_is_generated(mask, place):
@@ -246,6 +282,8 @@ def test_one_head_that_looks_ahead():
         ({"vocab_size": 1}, "vocab_size = 1: expected at least 2"),
         ({"n_layers": 3, "mixer": (GroupedQuery.Config(n_heads=4),) * 2}, "2 mixers cannot be repeated over 3 layers"),
         ({"mixer": ()}, "0 mixers cannot be repeated over 2 layers"),
+        ({"feed_forward": ()}, "0 feed-forward networks cannot be repeated over 2 layers: use a divisor"),
+        ({"feed_forward": (FeedForward.Config(d_ff=4),) * 3}, "3 feed-forward networks cannot be repeated over 2"),
         ({"d_model": 26}, r"d_model \(26\) must be divisible by n_heads \(4\), or give head_dim"),
         ({"d_model": 12}, "head_dim = 3: rotary positions turn pairs"),
         ({"mixer": GroupedQuery.Config(d_model=12, n_heads=2)}, "d_model = 12 inside a model of width 24"),

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from paribus.models.checkpoints.prices import Priced
     from paribus.models.decoder import DecoderLM
 
 
@@ -32,10 +31,10 @@ def cost(
 
     from paribus.models import cost as prices
 
-    read, networks = _read(config, arm)
-    found = prices.cost(read, length, batch, 2 if half else 4, networks)
+    read = _read(config, arm)
+    found = prices.cost(read, length, batch, 2 if half else 4)
     if plot is not None:
-        _plot(read, networks, found, plot)
+        _plot(read, found, plot)
     if json:
         typer.echo(dumps({"schema": "paribus.cost/1", "config": config, **asdict(found)}, indent=1))
         return
@@ -43,14 +42,14 @@ def cost(
         typer.echo(line)
 
 
-def _read(word: str, arm: str | None) -> "Priced":
+def _read(word: str, arm: str | None) -> "DecoderLM.Config":
     import json
 
     from paribus.core.config import from_dict
     from paribus.core.errors import ConfigError, InputError
     from paribus.models.checkpoints import get
     from paribus.models.checkpoints.open import open_checkpoint
-    from paribus.models.checkpoints.prices import Priced, priced
+    from paribus.models.checkpoints.prices import priced
     from paribus.models.decoder import DecoderLM
 
     if word in get.KNOWN and not get.is_there(word):
@@ -76,7 +75,8 @@ def _read(word: str, arm: str | None) -> "Priced":
         if own is None:
             return priced(told, path)
         try:
-            return Priced(from_dict(DecoderLM.Config, own), ())
+            read: DecoderLM.Config = from_dict(DecoderLM.Config, own)
+            return read
         except ConfigError as error:
             raise InputError(f"{path}: {error}; prices are known for decoders, DecoderLM") from error
     if path.is_dir():
@@ -84,7 +84,7 @@ def _read(word: str, arm: str | None) -> "Priced":
             f"{path} holds no model (no model.json, no cell.json, no config.json): give a folder made by `paribus "
             "train`, a training cell of a run folder (RUN/cells/DIGEST), or a checkpoint"
         )
-    return Priced(_arm(word, arm), ())
+    return _arm(word, arm)
 
 
 def _arm(word: str, arm: str | None) -> "DecoderLM.Config":
@@ -110,7 +110,7 @@ def _lines(found: Any, d_model: int) -> list[str]:
     skipped = found.quadratic_skipping / found.flops_skipping
     share = f"{found.quadratic / found.flops:.1%} at length {found.length:,}; with pairs skipped {skipped:.1%}"
     tokens = f"{mega(found.cache_bytes)} for {found.batch} x {found.length:,} tokens"
-    active = f"{found.active_parameters:,}: the chosen experts and all that is no expert"
+    active = f"{found.active_parameters:,}: all but the experts that are not chosen"
     rows = [
         ("parameters", f"{found.parameters:,} ({mega(found.weight_bytes)}): {parts}"),
         *([("  a token meets", active)] if found.active_parameters < found.parameters else []),
@@ -142,17 +142,17 @@ def _step(found: Any, mega: Any) -> list[tuple[str, str]]:
     ]
 
 
-def _plot(config: Any, networks: Any, found: Any, path: Path) -> None:
+def _plot(config: Any, found: Any, path: Path) -> None:
     from paribus.cli.plot import new_axes, save
     from paribus.models import cost as prices
 
     top = max(found.length, 4 * (found.meets_skipping or found.length))
     lengths = sorted({max(1, round(top * 2 ** (-step / 4))) for step in range(40)} | {found.length})
-    rest = float(prices.rest_per_token(config, networks))
+    rest = float(prices.rest_per_token(config))
     figure, axes = new_axes("length (tokens)", "forward FLOPs per token, layers only")
     axes.plot(lengths, [rest] * len(lengths), label="rest", color="black")
     for causal, label in ((False, "quadratic, all pairs"), (True, "quadratic, pairs skipped")):
-        growing = [prices.layers_flops(config, n, causal, networks) / n - rest for n in lengths]
+        growing = [prices.layers_flops(config, n, causal) / n - rest for n in lengths]
         shown = [(n, y) for n, y in zip(lengths, growing) if y > 0]
         axes.plot([n for n, _ in shown], [y for _, y in shown], label=label)
     for meets in (found.meets, found.meets_skipping):

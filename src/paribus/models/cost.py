@@ -3,8 +3,7 @@
     cost per token at length n = rest + quadratic(n);  the two meet at n = 6 d_model in a plain layer, and at 12 d_model
     where the pairs above the diagonal are skipped
 
-The output matrix is no part of a layer: it stands apart, and does not enter the meeting point. Mixtures of experts can
-be priced, though no decoder here runs one: see Network.
+The output matrix is no part of a layer: it stands apart, and does not enter the meeting point.
 """
 
 from collections.abc import Sequence
@@ -12,43 +11,11 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from paribus.core.config import part_name, require
+from paribus.layers.feed_forward.base import FeedForwardConfig
 from paribus.models.decoder import DecoderLM
 from paribus.theory import flops
 
 FAR = 1 << 22  # tokens: beyond every chunk, window and table, so that costs grow as they will for ever
-
-
-@dataclass(frozen=True)
-class Network:
-    """The network within each token of one layer, in numbers of its matrices: 2 FLOPs for each one that a token meets.
-
-    always: met by every token. n_experts of `each` numbers, of which a token meets n_active.
-    """
-
-    always: int
-    each: int = 0
-    n_experts: int = 0
-    n_active: int = 0
-
-    def __post_init__(self) -> None:
-        require(
-            0 <= self.n_active <= self.n_experts,
-            f"a token meets {self.n_active} of {self.n_experts} experts: expected at most as many as there are",
-        )
-
-    @property
-    def n_parameters(self) -> int:
-        return self.always + self.n_experts * self.each
-
-    @property
-    def active(self) -> int:
-        return self.always + self.n_active * self.each
-
-    def read(self, batch: int) -> float:
-        """Numbers that one step of `batch` tokens reads, when each chooses its experts evenly and by itself."""
-        if self.n_experts == 0:
-            return self.always
-        return self.always + self.n_experts * self.each * (1 - (1 - self.n_active / self.n_experts) ** batch)
 
 
 @dataclass(frozen=True)
@@ -58,7 +25,7 @@ class Cost:
     length: int
     batch: int
     parameters: int
-    active_parameters: int  # of them, those that a token meets: all but the other experts
+    active_parameters: int  # of them those that a token meets: all but the experts that are not chosen
     parameters_by_part: dict[str, int]
     flops: float  # all pairs, as a dense backend executes them
     flops_skipping: float  # pairs above the diagonal skipped
@@ -76,12 +43,10 @@ class Cost:
     cache_meets_weights: int | None  # the length where reading the caches of the batch costs what reading weights does
 
 
-def layers_flops(config: DecoderLM.Config, length: int, causal: bool, networks: Sequence[Network] = ()) -> int:
+def layers_flops(config: DecoderLM.Config, length: int, causal: bool) -> int:
     """Forward FLOPs of the layers alone, for one sequence."""
     mixers = sum(mixer.flops(length, causal=causal) for mixer in config.layer_mixers())
-    if networks:
-        return mixers + 2 * length * sum(network.active for network in networks)
-    return mixers + config.n_layers * config.layer_feed_forward().flops(length)
+    return mixers + sum(network.flops(length) for network in config.layer_feed_forwards())
 
 
 def slope(config: DecoderLM.Config, causal: bool) -> Fraction:
@@ -90,53 +55,44 @@ def slope(config: DecoderLM.Config, causal: bool) -> Fraction:
     return Fraction(three - 2 * two + one, 2 * FAR**2)
 
 
-def rest_per_token(config: DecoderLM.Config, networks: Sequence[Network] = ()) -> Fraction:
+def rest_per_token(config: DecoderLM.Config) -> Fraction:
     """FLOPs of the layers per token that do not depend on the length, once it is long: a."""
-    one, two = (layers_flops(config, times * FAR, False, networks) for times in (1, 2))
+    one, two = (layers_flops(config, times * FAR, False) for times in (1, 2))
     return Fraction(two - one, FAR) - 3 * slope(config, False) * FAR
 
 
-def meeting(config: DecoderLM.Config, causal: bool, networks: Sequence[Network] = ()) -> int | None:
+def meeting(config: DecoderLM.Config, causal: bool) -> int | None:
     """The first length at which the quadratic part is as large as the rest."""
-    growth, rest = slope(config, causal), rest_per_token(config, networks)
+    growth, rest = slope(config, causal), rest_per_token(config)
     # What a last chunk leaves over is no growth.
     return None if 1000 * FAR * growth < rest else round(rest / growth)
 
 
-def cost(
-    config: DecoderLM.Config, length: int, batch: int = 1, bytes_each: int = 4, networks: Sequence[Network] = ()
-) -> Cost:
-    """bytes_each: of a number in weights and caches, 4 for float32 and 2 for bfloat16.
-
-    networks: one for each layer, in place of the configuration's own.
-    """
+def cost(config: DecoderLM.Config, length: int, batch: int = 1, bytes_each: int = 4) -> Cost:
+    """bytes_each: of a number in weights and caches, 4 for float32 and 2 for bfloat16."""
     require(length >= 1, f"length = {length}: expected at least 1 token")
     require(batch >= 1, f"batch = {batch}: expected at least 1 sequence")
-    require(
-        len(networks) in (0, config.n_layers),
-        f"{len(networks)} networks for {config.n_layers} layers: expected as many",
-    )
-    mixers = config.layer_mixers()
+    mixers, networks = config.layer_mixers(), config.layer_feed_forwards()
     parts = {
         " + ".join(sorted({part_name(type(mixer)) for mixer in mixers})): sum(m.n_parameters() for m in mixers),
-        **_networks(config, networks),
+        **_by_name(networks),
         "norms": (2 * config.n_layers + 1) * config.layer_norm().n_parameters(),
         "embeddings": config.vocab_size * config.d_model * (1 if config.tie_embeddings else 2),
     }
     parameters = sum(parts.values())
     head = flops.linear(1, config.d_model, config.vocab_size)
-    rest = float(rest_per_token(config, networks))
-    per_token, skipping = (layers_flops(config, length, causal, networks) / length + head for causal in (False, True))
+    rest = float(rest_per_token(config))
+    per_token, skipping = (layers_flops(config, length, causal) / length + head for causal in (False, True))
     added = (
         (config.state_bytes(2 * FAR, bytes_each) - config.state_bytes(FAR, bytes_each)) / FAR if config.causal else 0
     )
     held = batch * config.state_bytes(length, bytes_each) if config.causal else 0
-    read = parameters - sum(network.n_parameters - network.read(batch) for network in networks)
+    read = parameters - sum(network.n_parameters() - network.parameters_read(batch) for network in networks)
     return Cost(
         length=length,
         batch=batch,
         parameters=parameters,
-        active_parameters=parameters - sum(network.n_parameters - network.active for network in networks),
+        active_parameters=config.active_parameters(),
         parameters_by_part=parts,
         flops=per_token,
         flops_skipping=skipping,
@@ -144,29 +100,26 @@ def cost(
         quadratic=max(0.0, per_token - head - rest),
         quadratic_skipping=max(0.0, skipping - head - rest),
         training_flops=flops.TRAINING_FACTOR * per_token,
-        step_flops=_step_flops(config, length, networks) if config.causal else None,
+        step_flops=_step_flops(config, length) if config.causal else None,
         step_bytes=round(read * bytes_each) + held if config.causal else None,
         cache_bytes_per_token=added,
         cache_bytes=held,
         weight_bytes=parameters * bytes_each,
-        meets=meeting(config, False, networks),
-        meets_skipping=meeting(config, True, networks),
+        meets=meeting(config, False),
+        meets_skipping=meeting(config, True),
         cache_meets_weights=round(read * bytes_each / (batch * added)) if added > 0 else None,
     )
 
 
-def _step_flops(config: DecoderLM.Config, length: int, networks: Sequence[Network]) -> int:
+def _step_flops(config: DecoderLM.Config, length: int) -> int:
     mixers = sum(mixer.step_flops(length) for mixer in config.layer_mixers())
-    if networks:
-        inside = 2 * sum(network.active for network in networks)
-    else:
-        inside = config.n_layers * config.layer_feed_forward().flops(1)
-    return mixers + inside + flops.linear(1, config.d_model, config.vocab_size)
+    networks = sum(network.flops(1) for network in config.layer_feed_forwards())
+    return mixers + networks + flops.linear(1, config.d_model, config.vocab_size)
 
 
-def _networks(config: DecoderLM.Config, networks: Sequence[Network]) -> dict[str, int]:
-    network = config.layer_feed_forward()
-    if not networks:
-        return {part_name(type(network)): config.n_layers * network.n_parameters()}
-    always, experts = (sum(one.always for one in networks), sum(one.n_experts * one.each for one in networks))
-    return {part_name(type(network)): always} | ({"experts": experts} if experts else {})
+def _by_name(networks: Sequence[FeedForwardConfig]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for network in networks:
+        name = part_name(type(network))
+        found[name] = found.get(name, 0) + network.n_parameters()
+    return found

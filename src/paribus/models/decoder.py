@@ -1,4 +1,4 @@
-"""A pre-norm decoder: any mixer in any layer.
+"""A pre-norm decoder: any mixer and any feed-forward network in any layer.
 
     x_0 = E[token];  x' = x + mixer(norm(x));  x'' = x' + feed_forward(norm(x'));  logits = norm(x_L) W
 
@@ -7,7 +7,7 @@ embedding from N(0, 0.02^2). Seed s draws each parameter by (s, name), so arms s
 """
 
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,7 +20,11 @@ from paribus.layers.mixer import Mixer, MixerConfig
 from paribus.layers.norms.base import NormConfig
 from paribus.layers.norms.rms_norm import RMSNorm
 from paribus.layers.width import with_width
+from paribus.models.places import TokensRead, layer_positions, placing_of
+from paribus.positions.placing.base import Placing
 from paribus.theory import flops
+
+C = TypeVar("C", MixerConfig, FeedForwardConfig)
 
 
 class Block(nn.Module):
@@ -49,9 +53,9 @@ class DecoderLM(nn.Module):
         families: ClassVar[tuple[str, ...]] = ("paribus.models",)
         n_layers: int
         d_model: int
-        # One mixer for every layer, or a tuple that is repeated from the first layer to the last.
+        # One for every layer, or a tuple that is repeated from the first layer to the last.
         mixer: MixerConfig | tuple[MixerConfig, ...]
-        feed_forward: FeedForwardConfig
+        feed_forward: FeedForwardConfig | tuple[FeedForwardConfig, ...]
         norm: NormConfig = RMSNorm.Config()
         vocab_size: int = 256
         tie_embeddings: bool = True
@@ -60,29 +64,38 @@ class DecoderLM(nn.Module):
             require(self.n_layers >= 1, f"n_layers = {self.n_layers}: expected at least 1")
             require(self.d_model >= 1, f"d_model = {self.d_model}: expected a positive width")
             require(self.vocab_size >= 2, f"vocab_size = {self.vocab_size}: expected at least 2")
-            if isinstance(self.mixer, tuple):
-                require(
-                    1 <= len(self.mixer) <= self.n_layers and self.n_layers % len(self.mixer) == 0,
-                    f"{len(self.mixer)} mixers cannot be repeated over {self.n_layers} layers: use a divisor",
-                )
+            for kind, pattern in (("mixers", self.mixer), ("feed-forward networks", self.feed_forward)):
+                if isinstance(pattern, tuple):
+                    require(
+                        1 <= len(pattern) <= self.n_layers and self.n_layers % len(pattern) == 0,
+                        f"{len(pattern)} {kind} cannot be repeated over {self.n_layers} layers: use a divisor",
+                    )
             # Their own widths and heads must fit this model.
             self.layer_mixers()
-            self.layer_feed_forward()
+            self.layer_feed_forwards()
             self.layer_norm()
+            self.layer_placings()
 
         def layer_mixers(self) -> list[MixerConfig]:
             """The mixer of each layer, with this model's width."""
-            pattern = self.mixer if isinstance(self.mixer, tuple) else (self.mixer,)
+            return self._of_layers(self.mixer)
+
+        def layer_feed_forwards(self) -> list[FeedForwardConfig]:
+            """The feed-forward network of each layer, with this model's width."""
+            return self._of_layers(self.feed_forward)
+
+        def _of_layers(self, parts: C | tuple[C, ...]) -> list[C]:
+            pattern = parts if isinstance(parts, tuple) else (parts,)
             gain = (2 * self.n_layers) ** -0.5
             repeated = pattern * (self.n_layers // len(pattern))
-            return [replace(with_width(mixer, self.d_model), residual_gain=gain) for mixer in repeated]
-
-        def layer_feed_forward(self) -> FeedForwardConfig:
-            gain = (2 * self.n_layers) ** -0.5
-            return replace(with_width(self.feed_forward, self.d_model), residual_gain=gain)
+            return [replace(with_width(part, self.d_model), residual_gain=gain) for part in repeated]
 
         def layer_norm(self) -> NormConfig:
             return with_width(self.norm, self.d_model)
+
+        def layer_placings(self) -> list[Placing | None]:
+            """How each layer finds the places of its tokens; None for a layer that counts them."""
+            return [placing_of(mixer) for mixer in self.layer_mixers()]
 
         @property
         def causal(self) -> bool:
@@ -93,8 +106,17 @@ class DecoderLM(nn.Module):
             """True when some layer lets the tokens of an input see each other: see models.given_input."""
             return any(mixer.reads_input for mixer in self.layer_mixers())
 
+        @property
+        def d_ff(self) -> int:
+            """The inner width of the feed-forward network, of several the largest."""
+            return max(network.d_ff for network in self.layer_feed_forwards())
+
         def with_d_ff(self, d_ff: int) -> Self:
-            """The same model with another inner width: the knob of the budget."""
+            """The same model with another inner width: the knob of the budget. Of several, all keep their ratios."""
+            if isinstance(self.feed_forward, tuple):
+                widths = [max(1, round(network.d_ff * d_ff / self.d_ff)) for network in self.feed_forward]
+                pairs = zip(self.feed_forward, widths, strict=True)
+                return replace(self, feed_forward=tuple(replace(network, d_ff=one) for network, one in pairs))
             return replace(self, feed_forward=replace(self.feed_forward, d_ff=d_ff))
 
         def with_mixer(self, **changes: Any) -> Self:
@@ -108,15 +130,20 @@ class DecoderLM(nn.Module):
 
         def n_parameters(self) -> int:
             layers = sum(mixer.n_parameters() for mixer in self.layer_mixers())
-            layers += self.n_layers * self.layer_feed_forward().n_parameters()
+            layers += sum(network.n_parameters() for network in self.layer_feed_forwards())
             norms = (2 * self.n_layers + 1) * self.layer_norm().n_parameters()
             tables = self.vocab_size * self.d_model * (1 if self.tie_embeddings else 2)
             return layers + norms + tables
 
+        def active_parameters(self) -> int:
+            """Of all parameters those that one token meets: all but the experts that are not chosen."""
+            idle = sum(network.n_parameters() - network.active_parameters() for network in self.layer_feed_forwards())
+            return self.n_parameters() - idle
+
         def flops(self, length: int, causal: bool = False) -> int:
             """Forward FLOPs of one sequence; training costs three times as many."""
             mixers = sum(mixer.flops(length, causal=causal) for mixer in self.layer_mixers())
-            networks = self.n_layers * self.layer_feed_forward().flops(length)
+            networks = sum(network.flops(length) for network in self.layer_feed_forwards())
             return mixers + networks + flops.linear(length, self.d_model, self.vocab_size)
 
         def state_bytes(self, length: int, bytes_each: int = 4) -> int:
@@ -126,8 +153,9 @@ class DecoderLM(nn.Module):
         super().__init__()
         self.config = config
         self.embedding = Embedding(config.vocab_size, config.d_model)
-        feed_forward, norm = config.layer_feed_forward(), config.layer_norm()
-        self.layers = nn.ModuleList(Block(mixer, feed_forward, norm) for mixer in config.layer_mixers())
+        norm, parts = config.layer_norm(), zip(config.layer_mixers(), config.layer_feed_forwards(), strict=True)
+        self.layers = nn.ModuleList(Block(mixer, feed_forward, norm) for mixer, feed_forward in parts)
+        self.placings = config.layer_placings()
         self.norm = norm.build()
         self.head = None if config.tie_embeddings else Linear(config.d_model, config.vocab_size)
 
@@ -136,7 +164,8 @@ class DecoderLM(nn.Module):
     ) -> Tensor:
         """tokens int64 (batch, length) -> logits (batch, length, vocab_size), or those of the `last` tokens only.
 
-        positions int64 (batch or 1, length), by default 0, 1, 2, ...; `mask` narrows the mask of every layer.
+        positions int64 (batch or 1, length), by default 0, 1, 2, ..., or places (batch or 1, length, 2) for position
+        codes of two coordinates, see models.places; `mask` narrows the mask of every layer.
         """
         x = self._read(tokens, positions, mask)
         return self._logits(x if last is None else x[:, -last:])
@@ -152,28 +181,36 @@ class DecoderLM(nn.Module):
         return self.embedding.weight if self.head is None else self.head.weight
 
     def start(self, batch: int, capacity: int) -> list[Any]:
-        """An empty decoding state of every layer, for at most `capacity` tokens."""
+        """An empty decoding state of every layer, for at most `capacity` tokens; the tokens too, if places need them."""
         weight = self.embedding.weight
-        return [block.mixer.start(batch, capacity, weight.dtype, weight.device) for block in self._blocks()]
+        state: list[Any] = [
+            block.mixer.start(batch, capacity, weight.dtype, weight.device) for block in self._blocks()
+        ]
+        return [*state, TokensRead(batch, capacity, weight.device)] if any(self.placings) else state
 
     def prefill(
         self, tokens: Tensor, positions: Tensor, state: list[Any], mask: Any = None, last: int | None = None
     ) -> tuple[Tensor, list[Any]]:
         """Read the next tokens, any number of them, and return their logits and the state after them."""
         x = self.embedding(tokens)
+        *layers, read = state if any(self.placings) else [*state, None]
+        each = self._positions(tokens if read is None else read.append(tokens), positions)
         after = []
-        for block, before in zip(self._blocks(), state, strict=True):
-            x, new = block.prefill(x, positions, before, mask)
+        for block, before, at in zip(self._blocks(), layers, each, strict=True):
+            x, new = block.prefill(x, at, before, mask)
             after.append(new)
-        return self._logits(x if last is None else x[:, -last:]), after
+        return self._logits(x if last is None else x[:, -last:]), after if read is None else [*after, read]
 
     def _read(self, tokens: Tensor, positions: Tensor | None, mask: Any) -> Tensor:
         if positions is None:
             positions = torch.arange(tokens.shape[1], device=tokens.device)[None]
         x: Tensor = self.embedding(tokens)
-        for layer in self.layers:
-            x = layer(x, positions, mask)
+        for layer, at in zip(self.layers, self._positions(tokens, positions), strict=True):
+            x = layer(x, at, mask)
         return x
+
+    def _positions(self, read: Tensor, positions: Tensor) -> list[Tensor]:
+        return layer_positions(self.config.layer_mixers(), self.placings, read, positions)
 
     def _blocks(self) -> list[Block]:
         return [layer for layer in self.layers if isinstance(layer, Block)]

@@ -1,6 +1,7 @@
 """Contract of the family: a module (..., d_model) -> (..., d_model) of inner width d_ff.
 
-d_ff is the one knob that the budget turns to match arms, in multiples of 4.
+d_ff is the one knob that the budget turns to match arms, in multiples of 4. A network that uses a part of itself for
+each token says which by `active_parameters`, `parameters_read` and `inner_width`.
 """
 
 from abc import ABC, abstractmethod
@@ -27,3 +28,16 @@ class FeedForwardConfig(Part, ABC):
     @abstractmethod
     def flops(self, length: int) -> int:
         """Forward FLOPs of one sequence of `length` tokens."""
+
+    def active_parameters(self) -> int:
+        """Of all parameters those that one token meets."""
+        return self.n_parameters()
+
+    def parameters_read(self, tokens: int) -> float:
+        """Parameters that a step over so many tokens is expected to read."""
+        return self.n_parameters()
+
+    @property
+    def inner_width(self) -> int:
+        """Numbers of one token inside the network, where memory is estimated."""
+        return self.d_ff

@@ -5,7 +5,9 @@ from typing import Any, Protocol
 
 from paribus.core.errors import InputError
 from paribus.layers.activations.silu import SiLU
+from paribus.layers.feed_forward.base import FeedForwardConfig
 from paribus.layers.feed_forward.gated import GatedFeedForward
+from paribus.layers.mixer import MixerConfig
 from paribus.layers.norms.rms_norm import RMSNorm
 from paribus.models.checkpoints.packed import Packed, same
 from paribus.models.decoder import DecoderLM
@@ -15,10 +17,8 @@ INSIDE = {
     "mixer_norm.gain": "input_layernorm.weight",
     "mixer.out.weight": "self_attn.o_proj.weight",
     "feed_forward_norm.gain": "post_attention_layernorm.weight",
-    "feed_forward.gate.weight": "mlp.gate_proj.weight",
-    "feed_forward.up.weight": "mlp.up_proj.weight",
-    "feed_forward.down.weight": "mlp.down_proj.weight",
 }
+GATED = {"gate.weight": "gate_proj.weight", "up.weight": "up_proj.weight", "down.weight": "down_proj.weight"}
 
 
 DECODER_WORDS = {
@@ -69,31 +69,41 @@ def whole(told: Mapping[str, Any], name: str, least: int = 1) -> int:
     return value
 
 
-def decoder_of(told: Mapping[str, Any], mixer: Any) -> DecoderLM.Config:
-    """The decoder around a mixer."""
+def number(told: Mapping[str, Any], name: str, default: float) -> float:
+    """A number of config.json, or the default where there is none."""
+    value = told.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise InputError(f"config.json has {name} = {value!r}: expected a number; correct it")
+    return float(value)
+
+
+def dense_network(told: Mapping[str, Any]) -> GatedFeedForward.Config:
+    return GatedFeedForward.Config(d_ff=told["intermediate_size"], activation=SiLU())
+
+
+def decoder_of(
+    told: Mapping[str, Any], mixer: MixerConfig, networks: FeedForwardConfig | tuple[FeedForwardConfig, ...]
+) -> DecoderLM.Config:
+    """The decoder around a mixer and its networks."""
     return DecoderLM.Config(
         n_layers=told["num_hidden_layers"],
         d_model=told["hidden_size"],
         vocab_size=told["vocab_size"],
         tie_embeddings=told.get("tie_word_embeddings", False),
         norm=RMSNorm.Config(eps=told.get("rms_norm_eps", 1e-6)),
-        feed_forward=GatedFeedForward.Config(d_ff=told["intermediate_size"], activation=SiLU()),
+        feed_forward=networks,
         mixer=mixer,
     )
 
 
 def decoder_described(config: DecoderLM.Config, max_length: int) -> dict[str, Any]:
-    """What config.json says of the decoder around the mixer."""
-    network = config.feed_forward
-    if not isinstance(network, GatedFeedForward.Config):
-        raise InputError(
-            f"{_name(network)} is not the gated network of such checkpoints: save the model with save_model"
-        )
-    refuse_others([(network.activation, SiLU), (config.norm, RMSNorm.Config)])
+    """What config.json says of the decoder around the mixers and networks."""
+    refuse_others([(config.norm, RMSNorm.Config)])
     return {
         "vocab_size": config.vocab_size,
         "hidden_size": config.d_model,
-        "intermediate_size": network.d_ff,
         "num_hidden_layers": config.n_layers,
         "max_position_embeddings": max_length,
         "rms_norm_eps": config.norm.eps,
@@ -102,6 +112,23 @@ def decoder_described(config: DecoderLM.Config, max_length: int) -> dict[str, An
         "mlp_bias": False,
         "tie_word_embeddings": config.tie_embeddings,
     }
+
+
+def gated_width(networks: Sequence[FeedForwardConfig]) -> int:
+    """d_ff of networks that are alike, gated and by SiLU; InputError for others."""
+    for network in networks:
+        if not isinstance(network, GatedFeedForward.Config):
+            raise InputError(
+                f"{_name(network)} is not the gated network of such checkpoints: save the model with save_model"
+            )
+        refuse_others([(network.activation, SiLU)])
+    widths = sorted({network.d_ff for network in networks})
+    if len(widths) > 1:
+        raise InputError(
+            f"the layers' networks are {', '.join(map(str, widths))} wide, and such checkpoints have one width: save "
+            "the model with save_model"
+        )
+    return widths[0]
 
 
 def refuse_others(parts: Sequence[tuple[Any, type]]) -> None:
@@ -116,10 +143,15 @@ def _name(part: Any) -> str:
 
 
 def decoder_tensors(config: DecoderLM.Config) -> list[Packed]:
-    """All tensors but those of the mixers' projections."""
+    """All tensors but those of the mixers' projections and of the networks."""
     found = [same(theirs, ours) for ours, theirs in OUTSIDE.items()]
     if not config.tie_embeddings:
         found.append(same("lm_head.weight", "head.weight"))
     for layer in range(config.n_layers):
         found += [same(f"model.layers.{layer}.{theirs}", f"layers.{layer}.{ours}") for ours, theirs in INSIDE.items()]
     return found
+
+
+def gated_tensors(theirs: str, ours: str) -> list[Packed]:
+    """Those of one gated network."""
+    return [same(f"{theirs}.{one}", f"{ours}.{own}") for own, one in GATED.items()]

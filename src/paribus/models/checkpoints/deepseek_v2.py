@@ -1,4 +1,4 @@
-"""DeepSeek-V2-type checkpoints <-> DecoderLM: latent attention with a rotary part, gated SiLU network, no experts.
+"""DeepSeek-V2-type checkpoints <-> DecoderLM: latent attention with a rotary part, gated SiLU networks and experts.
 
 Its rotary pairs are interleaved. `kv_a_proj_with_mqa` holds the latent's rows and then the rotary key's; `kv_b_proj`
 holds, head by head, the rows of the key's content and then of the value.
@@ -22,8 +22,10 @@ from paribus.models.checkpoints.architecture import (
     decoder_of,
     decoder_tensors,
     refuse_others,
-    whole,
 )
+from paribus.models.checkpoints.experts import WORDS as EXPERT_WORDS
+from paribus.models.checkpoints.experts import networks_described, networks_of, networks_tensors
+from paribus.models.checkpoints.mscale import mscale_described, without_mscale
 from paribus.models.checkpoints.packed import Packed, same, turned
 from paribus.models.checkpoints.rope import described as rope_described
 from paribus.models.checkpoints.rope import rotary_of
@@ -34,7 +36,9 @@ from paribus.positions.pairing.interleaved import Interleaved
 from paribus.positions.rotary import Rotary
 
 LATENT_EPS = 1e-6  # of the latents' norms, whatever config.json says of the others
-WORDS = DECODER_WORDS | {
+WORDS = {
+    **DECODER_WORDS,
+    **EXPERT_WORDS,
     "latent": "kv_lora_rank",
     "query_latent": "q_lora_rank",
     "rope_dim": "qk_rope_head_dim",
@@ -45,12 +49,7 @@ WORDS = DECODER_WORDS | {
 
 def config_of(told: Mapping[str, Any]) -> DecoderLM.Config:
     check(told, ("kv_lora_rank", "qk_rope_head_dim", "qk_nope_head_dim", "v_head_dim"))
-    dense = whole(told, "first_k_dense_replace", 0) if "first_k_dense_replace" in told else 0
-    if told.get("n_routed_experts") and dense < told["num_hidden_layers"]:
-        raise InputError(
-            f"config.json has {told['n_routed_experts']} experts in its layers from {dense} on: mixtures of experts "
-            "cannot be read here; `paribus cost` can price them"
-        )
+    told, factor = without_mscale(told)
     rotary = rotary_of(told)
     mixer = Latent.Config(
         n_heads=told["num_attention_heads"],
@@ -61,8 +60,9 @@ def config_of(told: Mapping[str, Any]) -> DecoderLM.Config:
         query_latent=told.get("q_lora_rank"),
         latent_norm=RMSNorm.Config(eps=LATENT_EPS),
         position=Rotary(base=rotary.base, scaling=rotary.scaling, pairing=Interleaved()),
+        scale=InverseSqrt(factor=factor),
     )
-    return decoder_of(told, mixer)
+    return decoder_of(told, mixer, networks_of(told))
 
 
 def described(config: DecoderLM.Config, max_length: int, train_length: int) -> dict[str, Any]:
@@ -79,8 +79,12 @@ def described(config: DecoderLM.Config, max_length: int, train_length: int) -> d
     )
     if mixer.latent_norm is None or mixer.latent_norm.eps != LATENT_EPS:
         raise InputError(f"DeepSeek-V2's norms of the latents have eps = {LATENT_EPS}: save the model with save_model")
+    assert isinstance(mixer.scale, InverseSqrt)
+    rope = rope_described(mixer.position, mixer.rope_dim, train_length)
     inner = mixer.d_head if mixer.head_dim is not None else config.d_model // mixer.n_heads
-    return decoder_described(config, max_length) | {
+    return {
+        **decoder_described(config, max_length),
+        **networks_described(config),
         "architectures": ["DeepseekV2ForCausalLM"],
         "model_type": "deepseek_v2",
         "num_attention_heads": mixer.n_heads,
@@ -91,8 +95,7 @@ def described(config: DecoderLM.Config, max_length: int, train_length: int) -> d
         "qk_nope_head_dim": inner,
         "v_head_dim": mixer.value_dim or inner,
         "head_dim": mixer.rope_dim,  # what their rotary table is made for
-        "first_k_dense_replace": config.n_layers,
-        "rope_parameters": rope_described(mixer.position, mixer.rope_dim, train_length),
+        "rope_parameters": rope | mscale_described(mixer.position, mixer.scale.factor),
     }
 
 
@@ -101,7 +104,7 @@ def tensors(config: DecoderLM.Config) -> list[Packed]:
     assert isinstance(mixer, Latent.Config)
     assert isinstance(mixer.position, Rotary)
     stored, pairing = Interleaved(), mixer.position.pairing
-    found = decoder_tensors(config)
+    found = decoder_tensors(config) + networks_tensors(config.layer_feed_forwards())
     for layer in range(config.n_layers):
         theirs, ours = f"model.layers.{layer}.self_attn", f"layers.{layer}.mixer"
         query = f"{theirs}.q_proj.weight"

@@ -13,6 +13,9 @@ from paribus.models.checkpoints.architecture import (
     decoder_described,
     decoder_of,
     decoder_tensors,
+    dense_network,
+    gated_tensors,
+    gated_width,
     refuse_others,
 )
 from paribus.models.checkpoints.packed import Packed, same, turned
@@ -34,7 +37,7 @@ def config_of(told: Mapping[str, Any]) -> DecoderLM.Config:
         head_dim=told.get("head_dim"),
         position=rotary_of(told),
     )
-    return decoder_of(told, mixer)
+    return decoder_of(told, mixer, dense_network(told))
 
 
 def described(config: DecoderLM.Config, max_length: int, train_length: int) -> dict[str, Any]:
@@ -42,10 +45,16 @@ def described(config: DecoderLM.Config, max_length: int, train_length: int) -> d
     if not isinstance(mixer, GroupedQuery.Config) or not isinstance(mixer.position, Rotary):
         raise InputError("only one kind of grouped-query attention with rotary positions can be saved as Llama")
     refuse_others([(mixer.scale, InverseSqrt), (mixer.normalizer, Softmax), (mixer.mask, Causal)])
+    assert isinstance(mixer.scale, InverseSqrt)
+    if mixer.scale.factor != 1:
+        raise InputError(
+            f"config.json cannot say that scores are multiplied by {mixer.scale.factor}: save the model with save_model"
+        )
     head_dim = mixer.head_dim or config.d_model // mixer.n_heads
     return decoder_described(config, max_length) | {
         "architectures": ["LlamaForCausalLM"],
         "model_type": "llama",
+        "intermediate_size": gated_width(config.layer_feed_forwards()),
         "num_attention_heads": mixer.n_heads,
         "num_key_value_heads": mixer.kv_heads,
         "head_dim": head_dim,
@@ -64,5 +73,6 @@ def tensors(config: DecoderLM.Config) -> list[Packed]:
             turned(f"{theirs}.q_proj.weight", f"{ours}.query.weight", mixer.n_heads, HalfSplit(), pairing),
             turned(f"{theirs}.k_proj.weight", f"{ours}.key.weight", mixer.kv_heads, HalfSplit(), pairing),
             same(f"{theirs}.v_proj.weight", f"{ours}.value.weight"),
+            *gated_tensors(f"model.layers.{layer}.mlp", f"layers.{layer}.feed_forward"),
         ]
     return found

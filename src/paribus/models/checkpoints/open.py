@@ -99,6 +99,8 @@ def _fill(model: DecoderLM, packed: Sequence[Packed], checkpoint: Checkpoint) ->
     tensors, blocks, path = checkpoint.tensors, checkpoint.blocks, checkpoint.path
     known = {one.theirs for one in packed} | ({"lm_head.weight"} if model.head is None else set())
     extra = sorted(name for name in tensors if name not in known and not name.endswith(UNUSED))
+    # An empty matrix holds nothing: transformers writes those of a model without shared experts.
+    extra = [name for name in extra if tensors[name].numel() > 0]
     missing = sorted(one.theirs for one in packed if one.theirs not in tensors)
     for what, found in (("does not know", extra), ("needs", missing)):
         if found:

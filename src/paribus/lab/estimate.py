@@ -98,7 +98,7 @@ def _decoder_bytes(plan: Plan, config: object, tokens: int, length: int, layers:
         tokens=tokens,
         length=length,
         d_model=config.d_model,  # type: ignore[attr-defined]
-        d_ff=config.feed_forward.d_ff,  # type: ignore[attr-defined]
+        d_ff=max(network.inner_width for network in config.layer_feed_forwards()),  # type: ignore[attr-defined]
         n_layers=layers or config.n_layers,  # type: ignore[attr-defined]
         n_heads=max(getattr(mixer, "n_heads", 1) for mixer in mixers),
         vocab_size=max(plan.claim.data_of(arm).vocab_size for arm in plan.claim.arms),

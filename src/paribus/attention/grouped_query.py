@@ -39,6 +39,7 @@ from paribus.theory import flops
 class GroupedQuery(Mixer):
     class Config(MixerConfig):
         source: ClassVar[str] = "Ainslie et al., GQA, arXiv:2305.13245; Shazeer, Fast Transformer Decoding, 1911.02150"
+        takes_places: ClassVar[bool] = True
         n_heads: int
         n_kv_heads: int | None = None  # None: n_heads, which is multi-head attention
         head_dim: int | None = None  # None: d_model / n_heads

@@ -61,6 +61,14 @@ class Source(Part, ABC):
     def chance(self) -> float:
         """Accuracy of a guess among the possible targets, in (0, 1]: what a diverged run counts as."""
 
+    @property
+    def content(self) -> "Source":
+        """What is told, however it is written down: sources of equal content have rows of equal meaning, one for one.
+
+        Their batches have equal digests. Arms of one claim may read such sources, and no others.
+        """
+        return self
+
     @abstractmethod
     def prepare(self, folder: Path | None = None) -> Stream:
         """Do what must be done once and open the result. folder: where prepared corpora are kept."""

@@ -20,8 +20,7 @@ from paribus.layers.mixer import Mixer, MixerConfig
 from paribus.layers.norms.base import NormConfig
 from paribus.layers.norms.rms_norm import RMSNorm
 from paribus.layers.width import with_width
-from paribus.models.places import TokensRead, layer_positions, placing_of
-from paribus.positions.placing.base import Placing
+from paribus.models.places import LayerPlaces, TokensRead
 from paribus.theory import flops
 
 C = TypeVar("C", MixerConfig, FeedForwardConfig)
@@ -74,7 +73,7 @@ class DecoderLM(nn.Module):
             self.layer_mixers()
             self.layer_feed_forwards()
             self.layer_norm()
-            self.layer_placings()
+            LayerPlaces(self.layer_mixers())
 
         def layer_mixers(self) -> list[MixerConfig]:
             """The mixer of each layer, with this model's width."""
@@ -92,10 +91,6 @@ class DecoderLM(nn.Module):
 
         def layer_norm(self) -> NormConfig:
             return with_width(self.norm, self.d_model)
-
-        def layer_placings(self) -> list[Placing | None]:
-            """How each layer finds the places of its tokens; None for a layer that counts them."""
-            return [placing_of(mixer) for mixer in self.layer_mixers()]
 
         @property
         def causal(self) -> bool:
@@ -155,7 +150,7 @@ class DecoderLM(nn.Module):
         self.embedding = Embedding(config.vocab_size, config.d_model)
         norm, parts = config.layer_norm(), zip(config.layer_mixers(), config.layer_feed_forwards(), strict=True)
         self.layers = nn.ModuleList(Block(mixer, feed_forward, norm) for mixer, feed_forward in parts)
-        self.placings = config.layer_placings()
+        self.places = LayerPlaces(config.layer_mixers())
         self.norm = norm.build()
         self.head = None if config.tie_embeddings else Linear(config.d_model, config.vocab_size)
 
@@ -181,20 +176,18 @@ class DecoderLM(nn.Module):
         return self.embedding.weight if self.head is None else self.head.weight
 
     def start(self, batch: int, capacity: int) -> list[Any]:
-        """An empty decoding state of every layer, for at most `capacity` tokens; the tokens too, if places need them."""
+        """An empty decoding state of every layer, for at most `capacity` tokens; and their list, if places need it."""
         weight = self.embedding.weight
-        state: list[Any] = [
-            block.mixer.start(batch, capacity, weight.dtype, weight.device) for block in self._blocks()
-        ]
-        return [*state, TokensRead(batch, capacity, weight.device)] if any(self.placings) else state
+        state: list[Any] = [block.mixer.start(batch, capacity, weight.dtype, weight.device) for block in self._blocks()]
+        return [*state, TokensRead(batch, capacity, weight.device)] if self.places.needs_tokens else state
 
     def prefill(
         self, tokens: Tensor, positions: Tensor, state: list[Any], mask: Any = None, last: int | None = None
     ) -> tuple[Tensor, list[Any]]:
         """Read the next tokens, any number of them, and return their logits and the state after them."""
         x = self.embedding(tokens)
-        *layers, read = state if any(self.placings) else [*state, None]
-        each = self._positions(tokens if read is None else read.append(tokens), positions)
+        *layers, read = state if self.places.needs_tokens else [*state, None]
+        each = self.places(tokens if read is None else read.append(tokens), positions)
         after = []
         for block, before, at in zip(self._blocks(), layers, each, strict=True):
             x, new = block.prefill(x, at, before, mask)
@@ -205,12 +198,9 @@ class DecoderLM(nn.Module):
         if positions is None:
             positions = torch.arange(tokens.shape[1], device=tokens.device)[None]
         x: Tensor = self.embedding(tokens)
-        for layer, at in zip(self.layers, self._positions(tokens, positions), strict=True):
+        for layer, at in zip(self.layers, self.places(tokens, positions), strict=True):
             x = layer(x, at, mask)
         return x
-
-    def _positions(self, read: Tensor, positions: Tensor) -> list[Tensor]:
-        return layer_positions(self.config.layer_mixers(), self.placings, read, positions)
 
     def _blocks(self) -> list[Block]:
         return [layer for layer in self.layers if isinstance(layer, Block)]

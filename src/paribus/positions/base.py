@@ -29,6 +29,8 @@ class Position(Part, ABC):
     separable: ClassVar[bool] = True
     # True: `rotate` turns vectors without a change of their lengths, up to one factor for all of them.
     isometric: ClassVar[bool] = True
+    # True: positions may be places, (batch or 1, length, 2) of any numbers.
+    takes_places: ClassVar[bool] = False
 
     @abstractmethod
     def rotate(self, x: Tensor, positions: Tensor) -> Tensor:

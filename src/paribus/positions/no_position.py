@@ -12,6 +12,7 @@ from paribus.positions.pairs import Every, Near
 
 class NoPosition(Position):
     source: ClassVar[str] = "苏剑林, Decoder-only的LLM为什么需要位置编码？, 2024-09-01, kexue.fm/archives/10347"
+    takes_places: ClassVar[bool] = True  # it reads neither
 
     def rotate(self, x: Tensor, positions: Tensor) -> Tensor:
         return x

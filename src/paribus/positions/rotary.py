@@ -6,16 +6,13 @@ rounded to float32, since a float32 angle loses its phase at large positions; bf
 of 16 bits are turned in float32 and rounded once, after it.
 """
 
-from collections.abc import Hashable, MutableMapping
 from dataclasses import replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torch.utils.weak import WeakIdKeyDictionary
 
 from paribus.core.config import require
-from paribus.ops import kernels
 from paribus.ops.merge import Share, Turn
 from paribus.ops.tiles import shifted
 from paribus.positions.base import Piece, Position
@@ -26,10 +23,7 @@ from paribus.positions.pairing.half_split import HalfSplit
 from paribus.positions.pairs import Queries
 from paribus.positions.scaling.base import Scaling
 from paribus.positions.scaling.unscaled import Unscaled
-
-Table = tuple[Tensor, Tensor]
-# What was made for positions that are still in use.
-TABLES: MutableMapping[Tensor, dict[Hashable, Table]] = WeakIdKeyDictionary()
+from paribus.positions.tables import Table, table
 
 
 class Rotary(Position):
@@ -86,13 +80,7 @@ class Rotary(Position):
 
         Made once for these positions: queries, keys and all layers of a step ask for the same.
         """
-        if kernels.mapped() or torch.compiler.is_compiling() or torch.is_inference_mode_enabled():
-            return self._new_table(positions, like)
-        kept = TABLES.setdefault(positions, {})
-        key = (self, positions._version, like.shape[-1], like.dtype, like.device)
-        if key not in kept:
-            kept[key] = self._new_table(positions, like)
-        return kept[key]
+        return table(self, positions, like, lambda: self._new_table(positions, like))
 
     def _new_table(self, positions: Tensor, like: Tensor) -> Table:
         theta = self.frequencies(like.shape[-1]).to(like.device)

@@ -1,4 +1,4 @@
-"""RoPE-Tie: places (x, y) for text and images in one sequence, for Rotary2D.
+"""RoPE-Tie: places (x, y) for a list of texts and images in one sequence, for Rotary2D; `placing` reads tokens.
 
 Text stands at (n, n). After text that ends at L, the patch in row r = 1 .. h and column c = 1 .. w of an image is at
 

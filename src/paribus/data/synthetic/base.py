@@ -28,6 +28,11 @@ class Synthetic(Source, ABC):
     def draw(self, random: np.random.Generator, batch: int, length: int) -> Pair:
         """tokens and targets, int64 (batch, length) each, targets IGNORED where nothing is asked."""
 
+    def pose(self, random: np.random.Generator, batch: int, length: int) -> Batch:
+        """What was drawn as a batch. A task that can be written down in several ways digests what they share."""
+        tokens, targets = self.draw(random, batch, length)
+        return Batch(tokens, targets, digest_of(tokens, targets))
+
     def prepare(self, folder: Path | None = None) -> "SyntheticStream":
         return SyntheticStream(self)
 
@@ -51,7 +56,7 @@ class SyntheticStream(Stream):
     def windows(self, split: str, count: int, length: int, span: int | None = None) -> Batch:
         _check(self.task, count, length, span)
         require(split in SPLITS, f"unknown split {split!r}: expected one of {', '.join(SPLITS)}")
-        return _batch(*self.task.draw(generator(part_name(type(self.task)), "windows", split), count, length))
+        return self.task.pose(generator(part_name(type(self.task)), "windows", split), count, length)
 
 
 @dataclass(frozen=True)
@@ -64,14 +69,10 @@ class SyntheticBatches:
     def batch(self, step: int) -> Batch:
         require(step >= 0, f"step {step} must be at least 0")
         random = generator(part_name(type(self.task)), "train", self.seed, step)
-        return _batch(*self.task.draw(random, self.n_rows, self.length))
+        return self.task.pose(random, self.n_rows, self.length)
 
 
 def _check(task: Synthetic, batch: int, length: int, span: int | None) -> None:
     require(batch >= 1 and length >= 1, f"{batch} rows of length {length}: both must be at least 1")
     require(span is None, f"span {span}: a synthetic task has no raw bytes to span; leave it out")
     task.check_length(length)
-
-
-def _batch(tokens: npt.NDArray[np.int64], targets: npt.NDArray[np.int64]) -> Batch:
-    return Batch(tokens, targets, digest_of(tokens, targets))

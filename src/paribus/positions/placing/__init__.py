@@ -1,0 +1,1 @@
+"""Where the tokens of text and images stand, two coordinates each."""

@@ -26,8 +26,9 @@ class Arm:
     reads: the arm whose trained weights this one reads with its own config (other positions, another scale): nothing is
     trained. starts_from: the arm whose trained weights this one is trained further from. loss: what its training
     lowers; None is the mean cross entropy of the logits. Rates are chosen by cross entropy whatever the loss.
-    data: the task's text through another tokenizer, where the task has a span. length: tokens of a span on average,
-    which its prices are taken at; a run checks it.
+    data: the task's text through another tokenizer, where the task has a span; without one, the task's data written in
+    another way, a source of equal `content`. length: tokens of a span on average, which its prices are taken at; a run
+    checks it.
     """
 
     name: str
@@ -228,19 +229,28 @@ class Claim:
 
 
 def check_data(arm: Arm, task: Trained | Measured) -> None:
-    """An arm of a task with spans says how long they are in its tokens; its text is the task's."""
+    """An arm of a task with spans says how long they are in its tokens; whatever it reads, it says what the task says."""
     span = getattr(task, "span", None)
     require(
-        (arm.length is not None) == (span is not None) and (arm.data is None or span is not None),
-        f"arm {arm.name!r}: data and length belong to a task with a span, in which every arm has a length",
+        (arm.length is not None) == (span is not None) and (arm.data is None or isinstance(task, Trained)),
+        f"arm {arm.name!r}: length and data of its own belong to a task with a span, in which every arm has a length; "
+        "data alone to any other that is trained",
     )
-    if arm.data is not None and isinstance(task, Trained):
-        ours, theirs = (getattr(data, "corpus", None) for data in (arm.data, task.data))
+    if arm.data is None or not isinstance(task, Trained):
+        return
+    if span is None:
         require(
-            ours is not None and ours == theirs,
-            f"arm {arm.name!r} reads {ours!r}, the task's data is {theirs!r}: all arms read the same text, only the "
-            "tokenizer may differ",
+            arm.data.content == task.data.content,
+            f"arm {arm.name!r} reads {arm.data.content!r}, the task's data is {task.data.content!r}: without a span "
+            "all arms read the same rows, only how they are written may differ",
         )
+        return
+    ours, theirs = (getattr(data, "corpus", None) for data in (arm.data, task.data))
+    require(
+        ours is not None and ours == theirs,
+        f"arm {arm.name!r} reads {ours!r}, the task's data is {theirs!r}: all arms read the same text, only the "
+        "tokenizer may differ",
+    )
 
 
 def defined_in(module: Any) -> Claim:

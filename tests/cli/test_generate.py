@@ -3,6 +3,7 @@
 import io
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,10 +11,15 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from paribus.attention.grouped_query import GroupedQuery
+from paribus.attention.latent import Latent
+from paribus.layers.feed_forward.experts import MixtureOfExperts
 from paribus.layers.feed_forward.gated import GatedFeedForward
+from paribus.layers.norms.rms_norm import RMSNorm
 from paribus.layers.parameters import draw
 from paribus.models.checkpoints.open import save_checkpoint
 from paribus.models.decoder import DecoderLM
+from paribus.positions.pairing.interleaved import Interleaved
+from paribus.positions.rotary import Rotary
 from paribus.tokenizer.byte_level import byte_letters
 
 pytest.importorskip("tokenizers")
@@ -116,6 +122,24 @@ def test_seeds_and_stops(written):
     assert drawn("--seed", "4") != [first, second]
     stop = first[5:7]
     assert drawn("--seed", "3", "--stop", stop)[0] == first.split(stop)[0]
+
+
+def test_a_checkpoint_with_experts(paribus_command, tmp_path):
+    """Alone and in a batch, in steps and in chunks: the same texts."""
+    experts = MixtureOfExperts.Config(d_ff=8, n_experts=6, n_active=2, n_shared=1, n_groups=3, n_active_groups=2)
+    latent = Latent.Config(
+        n_heads=2, latent=8, rope_dim=4, latent_norm=RMSNorm.Config(eps=1e-6), position=Rotary(pairing=Interleaved())
+    )
+    model = replace(CONFIG, mixer=latent, feed_forward=(CONFIG.feed_forward, experts)).build()
+    draw(model, 0)
+    save_checkpoint(model, tmp_path / "experts", 64, tokenizer=json.dumps(TOKENIZER), more={"eos_token_id": END})
+    words = ("generate", tmp_path / "experts", "--tokens", "9")
+    alone = [paribus_command(*words, "--prompt", prompt) for prompt in ("def ", "x")]
+    assert [(said.code, said.err) for said in alone] == [(0, "")] * 2
+    both = paribus_command(*words, "--prompt", "def ", "--prompt", "x", "--json", "--chunk", "1").out.splitlines()
+    texts = [json.loads(line) for line in both]
+    assert [one["prompt"] + one["text"] + "\n" for one in texts] == [said.out for said in alone]
+    assert any(one["text"] for one in texts)
 
 
 def test_half(written):

@@ -18,7 +18,7 @@ from paribus.layers.feed_forward.experts import MixtureOfExperts
 from paribus.layers.feed_forward.gated import GatedFeedForward
 from paribus.layers.feed_forward.plain import FeedForward
 from paribus.layers.parameters import draw
-from paribus.models.checkpoints.deepseek_v2 import config_of
+from paribus.models.checkpoints.deepseek_v2 import config_of, described
 from paribus.models.checkpoints.open import load_checkpoint, open_checkpoint, save_checkpoint
 from paribus.positions.pairing.half_split import HalfSplit
 from paribus.positions.scaling.yarn import YaRN
@@ -199,6 +199,65 @@ def test_normalised_weights(tmp_path):
 
 def load_checkpoint_config(folder, **fields):
     return config_of(open_checkpoint(changed(folder, **fields)).config)
+
+
+def test_the_published_configs():
+    """DeepSeek-V2-Lite and DeepSeek-V2, with 15.7 and 235.7 billion parameters: what their config.json asks for."""
+    yarn = {"type": "yarn", "factor": 40, "original_max_position_embeddings": 4096}
+    lite = {
+        "hidden_size": 2048,
+        "intermediate_size": 10944,
+        "moe_intermediate_size": 1408,
+        "num_hidden_layers": 27,
+        "num_attention_heads": 16,
+        "kv_lora_rank": 512,
+        "q_lora_rank": None,
+        "qk_nope_head_dim": 128,
+        "qk_rope_head_dim": 64,
+        "v_head_dim": 128,
+        "vocab_size": 102400,
+        "n_routed_experts": 64,
+        "n_shared_experts": 2,
+        "num_experts_per_tok": 6,
+        "first_k_dense_replace": 1,
+        "moe_layer_freq": 1,
+        "topk_method": "greedy",
+        "n_group": 1,
+        "topk_group": 1,
+        "scoring_func": "softmax",
+        "norm_topk_prob": False,
+        "routed_scaling_factor": 1.0,
+        "rope_theta": 10000,
+        "rope_scaling": yarn | {"beta_fast": 32, "beta_slow": 1, "mscale": 0.707, "mscale_all_dim": 0.707},
+    }
+    large = lite | {
+        "hidden_size": 5120,
+        "intermediate_size": 12288,
+        "moe_intermediate_size": 1536,
+        "num_hidden_layers": 60,
+        "num_attention_heads": 128,
+        "q_lora_rank": 1536,
+        "n_routed_experts": 160,
+        "topk_method": "group_limited_greedy",
+        "n_group": 8,
+        "topk_group": 3,
+        "routed_scaling_factor": 16.0,
+    }
+    for told, n_parameters, active in (
+        (lite, 15_706_484_224, 2_661_150_208),
+        (large, 235_741_434_880, 21_375_800_320),
+    ):
+        config = config_of(told)
+        assert (config.n_parameters(), config.active_parameters()) == (n_parameters, active)
+        assert config.mixer.scale.factor == pytest.approx((0.0707 * math.log(40) + 1) ** 2)
+        assert config.mixer.position.scaling.magnitude == pytest.approx(1.0)
+        assert (
+            described(config, 163840, 4096).items()
+            >= {name: value for name, value in told.items() if not name.startswith("rope")}.items()
+        )
+    assert config.feed_forward[-1] == MixtureOfExperts.Config(
+        d_ff=1536, n_experts=160, n_active=6, n_shared=2, n_groups=8, n_active_groups=3, scale=16.0
+    )
 
 
 @pytest.mark.parametrize("mscale", [(0.707, 0.707), (1.0, 0.5)], ids=str)

@@ -13,7 +13,7 @@ from paribus.lab.folder import CELLS, RunFolder
 from paribus.lab.load import load
 from paribus.lab.plan import Plan, make_plan, plan_json
 from paribus.lab.run import Run, Watch
-from paribus.lab.work import do
+from paribus.lab.stack import compute
 
 
 class Inline(Executor):
@@ -27,7 +27,7 @@ class Inline(Executor):
     def run(self, cells, rates):
         for cell in cells:
             self.asked.append(cell)
-            result = do(cell, self.plan.task, self.stream, self.folder.path / CELLS, lambda done, of: None)
+            result = compute(cell, self.plan.task, self.stream, self.folder.path / CELLS, lambda done, of: None)
             yield Finished(cell, self.spoil(cell, result))
 
     def close(self):

@@ -38,6 +38,9 @@ class Memory(Journal):
     def event(self, event: dict[str, Any]) -> None:
         self.events.append(event)
 
+    def rewind(self, step: int) -> None:
+        del self.events[step:]
+
 
 def build(seed: int, config: DecoderLM.Config = CONFIG) -> DecoderLM:
     model = config.build()
@@ -89,6 +92,21 @@ def test_one_seed_may_diverge_alone():
     alone = build(2)
     train(alone, batches(2), Recipe(batch=4), learning_rate=0.01, steps=STEPS)
     torch.testing.assert_close(stack[2].embedding.weight, alone.embedding.weight, rtol=1e-3, atol=1e-4)
+
+
+def test_a_journal_begins_anew():
+    """What a run that was broken off has told is forgotten."""
+    journals = [Memory() for _ in SEEDS]
+    journals[1].event({"step": 0, "loss": 7.0})
+    train_stacked(
+        [build(seed) for seed in SEEDS],
+        [batches(seed) for seed in SEEDS],
+        Recipe(batch=4),
+        learning_rate=0.01,
+        steps=2,
+        journals=journals,
+    )
+    assert [[event["step"] for event in journal.events] for journal in journals] == [[0, 1]] * 3
 
 
 def test_other_shapes_are_refused():

@@ -14,6 +14,7 @@ from paribus.lab.claim import Trained
 from paribus.lab.estimate import Estimate
 from paribus.lab.plan import Plan
 from paribus.lab.predictions import Equivalent, Prediction
+from paribus.lab.stack import spelled
 
 
 def detectable(plan: Plan, prediction: Prediction) -> dict[str, Any]:
@@ -105,6 +106,8 @@ def plan_table(console: Console, plan: Plan, cost: Estimate, jobs: int, folder: 
             f"{plan.steps} steps of {plan.tokens_per_step} {plan.counted}, {len(plan.profile.seeds)} seeds; "
             f"rates {searched}"
         )
+        if stacks := spelled(plan.profile):
+            console.print(f"stacked seeds: {stacks}; each piece trained as one batched model by one worker")
         if plan.profile.trend is not None:
             console.print(f"trend: read after {', '.join(f'{n:,}' for n in plan.budgets)} steps, each with its decay")
         twin = f"twin of {plan.control.name!r}" if plan.control else "not needed: all comparisons read the same weights"

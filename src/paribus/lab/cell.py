@@ -5,7 +5,7 @@ the revision of every part used and of the engine, torch's version, dtype, threa
 never computed twice, and a fixed bug never reuses old numbers.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -59,11 +59,23 @@ class Cell:
     keeps_state: bool = False  # leaves its whole state in place of its weights
     processes: int = 1  # that train together; in the digest through `task`, since sums are taken in another order
     compiler: str | None = None  # of a training; in the digest through `task`, since it changes bits
+    # The seeds that are trained as one model with this one, itself among them; in the digest through `task`.
+    stack: tuple[int, ...] = ()
     cost: float = 0.0  # FLOPs, for progress; not part of the digest
 
     @cached_property
     def digest(self) -> str:
         return digest(self.described())[:32]
+
+    @cached_property
+    def stacked(self) -> "tuple[Cell, ...]":
+        """The cells that are computed together: those of its stack in order, or this one alone."""
+        return tuple(replace(self, replicate=seed) for seed in self.stack) or (self,)
+
+    @property
+    def lead(self) -> "Cell":
+        """The cell by which a worker is asked for this one: the first of its stack."""
+        return self.stacked[0]
 
     @property
     def first(self) -> int:

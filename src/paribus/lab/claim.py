@@ -113,6 +113,7 @@ class Profile(Part):
     device: Literal["cpu", "cuda"] = "cpu"
     processes: int = 1  # that carry out one training together under torchrun, for a model too large for one GPU
     compiler: str | None = None  # a backend of torch.compile for the trainings, such as "inductor"
+    stack: int = 1  # seeds of one arm that are trained as one batched model, see lab/stack.py
     note: str = ""  # where the rate or the expected sd come from
 
     def check(self) -> None:
@@ -135,6 +136,24 @@ class Profile(Part):
             f"processes = {self.processes} and compiler = {self.compiler!r}: a sharded model is not compiled; leave "
             "one out",
         )
+        require(self.stack >= 1, f"stack = {self.stack}: expected at least 1")
+        others = {"processes": self.processes > 1, "a trend": self.trend is not None, "compiler": bool(self.compiler)}
+        for name, present in others.items():
+            require(
+                self.stack == 1 or not present,
+                f"stack = {self.stack} and {name}: a stack is one process, keeps no state and is not compiled; leave "
+                "one out",
+            )
+
+    def stacks(self, seeds: Sequence[int]) -> list[tuple[int, ...]]:
+        """The seeds cut into pieces of `stack`, in their order; one that is left over is trained alone."""
+        pieces = [tuple(seeds[at : at + self.stack]) for at in range(0, len(seeds), self.stack)]
+        return [piece for piece in pieces if len(piece) > 1]
+
+    def stack_of(self, seed: int) -> tuple[int, ...]:
+        """The seeds that are trained as one model with this one, itself among them; none where it is alone."""
+        pieces = [*self.stacks(self.tuning_seeds), *self.stacks(self.seeds)]
+        return next((piece for piece in pieces if seed in piece), ())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +218,10 @@ class Claim:
                     profile.budget is not None and len(profile.learning_rates) > 0,
                     f"profile {name!r} of a trained claim needs a budget and at least one learning rate",
                 )
+            require(
+                profile.stack == 1 or isinstance(self.task, Trained),
+                f"profile {name!r} has stack = {profile.stack}, and this task trains nothing: leave it out",
+            )
             if profile.trend is not None:
                 further = [arm.name for arm in self.arms if arm.starts_from is not None]
                 require(
@@ -229,7 +252,7 @@ class Claim:
 
 
 def check_data(arm: Arm, task: Trained | Measured) -> None:
-    """An arm of a task with spans says how long they are in its tokens; whatever it reads, it says what the task says."""
+    """An arm of a task with spans says how long they are in its tokens; its content is the task's."""
     span = getattr(task, "span", None)
     require(
         (arm.length is not None) == (span is not None) and (arm.data is None or isinstance(task, Trained)),

@@ -23,6 +23,7 @@ from paribus.theory.flops import TRAINING_FACTOR
 from paribus.training.loop import train
 from paribus.training.precision import autocast
 from paribus.training.price import flops
+from paribus.training.stacked import train_stacked
 
 PROCESS_BYTES = 420 * 2**20  # an idle worker: Python, torch, the mapped corpus
 CONTEXT_BYTES = 500 * 2**20  # what CUDA itself takes on a GPU for each process
@@ -42,6 +43,8 @@ class Estimate:
     device_bytes: int = 0  # of one worker on its GPU; 0 on a CPU
     reading: Mapping[str, float] = field(default_factory=dict)  # arm -> FLOP/s of a reading, as far as it was probed
     together: int = 1  # processes that carry out one training
+    # Seeds in a stack, 0 for one that is trained alone -> FLOP/s of a worker; empty where nothing is stacked.
+    stacked: Mapping[int, float] = field(default_factory=dict)
 
     def price(self, cell: Cell) -> float | None:
         """Seconds of one cell; None where nothing is known."""
@@ -49,7 +52,7 @@ class Estimate:
             return None
         if cell.kind == "read":
             return cell.cost / self.reading.get(cell.arm, self.speed)
-        return cell.cost / self.speed / self.together
+        return cell.cost / self.stacked.get(len(cell.stack), self.speed) / self.together
 
 
 def estimate(plan: Plan, jobs: int) -> Estimate:
@@ -60,9 +63,13 @@ def estimate(plan: Plan, jobs: int) -> Estimate:
     largest = max(plan.sized.values(), key=lambda sized: sized.n_parameters)
     trainings = [cell for cell in cells if cell.kind == "train"]
     steps = sum(cell.steps or 0 for cell in trainings)
-    speed = probe(plan)
+    sizes = sorted({len(cell.stack) for cell in trainings})  # 0 for seeds that are trained alone
+    speeds = {seeds: probe(plan, seeds) for seeds in sizes}
+    speed = speeds[sizes[-1]]
     reading = probe_readings(plan)
     working = memory.training_bytes(largest.n_parameters, _activations(plan, largest.config))
+    if sizes[-1]:
+        working = sizes[-1] * (working + 4 * largest.n_parameters)  # and the models that the stack was made of
     most_read = max((one.bytes for one in reading.values()), default=0)
     together = plan.profile.processes
     cost = Estimate(
@@ -79,8 +86,11 @@ def estimate(plan: Plan, jobs: int) -> Estimate:
         device_bytes=0 if plan.environment.device == "cpu" else CONTEXT_BYTES + max(working // together, most_read),
         reading={arm: one.speed for arm, one in reading.items()},
         together=together,
+        stacked=speeds if sizes[-1] else {},
     )
-    return replace(cost, seconds=STARTUP_SECONDS + math.fsum(cost.price(cell) or 0.0 for cell in cells) / jobs)
+    whole = math.fsum(cost.price(cell) or 0.0 for cell in cells) / jobs
+    stack = max((len(cell.stack) * (cost.price(cell) or 0.0) for cell in trainings), default=0.0)  # one worker's
+    return replace(cost, seconds=STARTUP_SECONDS + max(whole, stack))
 
 
 def _activations(plan: Plan, config: object) -> int:
@@ -116,20 +126,26 @@ class _Noise:
         return self.one
 
 
-def probe(plan: Plan) -> float:
-    """FLOP/s of one worker, from the fastest of a few training steps of the first arm on this machine."""
+def probe(plan: Plan, stacked: int = 0) -> float:
+    """FLOP/s of one worker, from the fastest of a few training steps of the first arm on this machine.
+
+    stacked: seeds that are trained as one model; 0 for one seed by itself.
+    """
     task = plan.trained
     arm = plan.claim.trained_arms()[0]
     cell = plan.verdict_cells({one.name: plan.profile.learning_rates[0] for one in plan.claim.arms})[0]
     training = cell.weights or cell
-    model = build(training, _device(plan))
+    models = [build(training, _device(plan)) for _ in range(stacked or 1)]
     batches = _Noise(task.recipe.batch, plan.length_of(arm), plan.claim.data_of(arm).vocab_size)
     fastest = float("inf")
     for _ in range(PROBE_STEPS):
         began = time.perf_counter()
-        train(model, batches, task.recipe, learning_rate=1e-4, steps=1)
+        if stacked:
+            train_stacked(models, [batches] * stacked, task.recipe, learning_rate=1e-4, steps=1)
+        else:
+            train(models[0], batches, task.recipe, learning_rate=1e-4, steps=1)
         fastest = min(fastest, time.perf_counter() - began)
-    tokens = task.recipe.batch * plan.length_of(arm)
+    tokens = len(models) * task.recipe.batch * plan.length_of(arm)
     return TRAINING_FACTOR * plan.sized[arm.name].flops_per_token * tokens / fastest
 
 

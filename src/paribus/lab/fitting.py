@@ -2,13 +2,17 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 
 from paribus.core.errors import ConfigError, nearest
+from paribus.data.batch import Batch
 from paribus.lab.claim import Arm, Claim, Profile, Trained
+from paribus.layers.parameters import draw
 from paribus.models.any_module import AnyModule, sees_ahead
 from paribus.training.budget import Sized
 from paribus.training.price import built
+from paribus.training.stacked import train_stacked
 
 
 def length_of(arm: Arm, task: Trained) -> int:
@@ -46,6 +50,55 @@ def check_compiler(claim: Claim, profile: Profile) -> None:
         raise ConfigError(
             f"compiler = {profile.compiler!r} is no backend of torch.compile; {nearest(profile.compiler, backends)}"
         )
+
+
+def check_stack(claim: Claim, profile: Profile) -> None:
+    """What a stack of seeds cannot be trained by, as the claim says it."""
+    if profile.stack == 1:
+        return
+    for arm in claim.arms:
+        why = ""
+        if arm.loss is not None:
+            why = "has a loss of its own, and a stack lowers the mean cross entropy only"
+        elif arm.starts_from is not None:
+            why = f"starts from {arm.starts_from!r}, and a stack begins with drawn weights only"
+        elif arm.reads is None and getattr(arm.config, "reads_input", False):
+            why = "lets an input see itself, which gives each batch a mask of its own"
+        if why:
+            raise ConfigError(f"stack = {profile.stack}, and arm {arm.name!r} {why}: take stack = 1")
+
+
+class _Zeros:
+    """A row of one token over and over."""
+
+    def __init__(self, length: int) -> None:
+        row = np.zeros((1, length), dtype=np.int64)
+        self.one = Batch(row, row, "")
+
+    def batch(self, step: int) -> Batch:
+        return self.one
+
+
+def check_stacked(sized: Mapping[str, Sized], claim: Claim, profile: Profile) -> None:
+    """What else cannot be stacked shows in one step of two seeds: a model that draws random numbers or branches on
+    them, an optimizer that mixes those of a parameter."""
+    if profile.stack == 1:
+        return
+    task = claim.task
+    assert isinstance(task, Trained)
+    for arm in claim.trained_arms():
+        models = [built(sized[arm.name].config, seed) for seed in (1, 2)]
+        for seed, model in enumerate(models, 1):
+            draw(model, seed)
+        rows = [_Zeros(length_of(arm, task)) for _ in models]
+        try:
+            train_stacked(models, rows, task.recipe, learning_rate=0.0, steps=1)
+        except Exception as error:
+            told = str(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"
+            raise ConfigError(
+                f"stack = {profile.stack}, and arm {arm.name!r} cannot be stacked: take stack = 1. One step of two "
+                f"seeds met: {told.splitlines()[0]}"
+            ) from error
 
 
 def check_vocabulary(claim: Claim) -> None:

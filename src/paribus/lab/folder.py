@@ -172,6 +172,11 @@ class RunFolder:
         return path
 
 
+def whole(cell: Path) -> bool:
+    """Whether a cell's folder has its result, and its weights if it ever had some."""
+    return (cell / RESULT).exists() and not weights_removed(cell)
+
+
 def weights_removed(cell: Path) -> bool:
     """Whether the weights in a cell's folder were cleaned away."""
     return (cell / REMOVED).exists() and not (cell / WEIGHTS).exists()

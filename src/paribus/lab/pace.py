@@ -39,7 +39,8 @@ class Pace:
         """A cell tells that this share of it is done."""
         since, before = self.first.setdefault(cell.digest, (now, share))
         if share > before:
-            self.heard[cell.digest] = (cell, now - since, self._price(cell) * (share - before))
+            spent = (now - since) / len(cell.stacked)  # a stack tells of all its cells at once
+            self.heard[cell.digest] = (cell, spent, self._price(cell) * (share - before))
 
     def again(self, cell: Cell) -> None:
         """Its worker was lost. What was heard of it stays true, and the next one begins somewhere else."""
@@ -66,7 +67,7 @@ class Pace:
             whole, share = seconds(cell), min(share, MOST)
             behind, work = behind + whole * share, work + whole * (1 - share)
             before = 0.0 if cell.weights is None else chains.get(cell.weights.digest, 0.0)
-            chains[cell.digest] = before + whole * (1 - share)
+            chains[cell.digest] = before + whole * (1 - share) * len(cell.stacked)
         left = max(work / self.jobs, max(chains.values(), default=0.0))
         share = min(behind / (behind + work), 1 - LEAST) if remaining else 1.0
         return Standing(share, left if known else None)

@@ -17,7 +17,15 @@ from paribus.lab.cell import ENGINE_REVISION, Cell, Environment, revisions_of
 from paribus.lab.claim import Arm, Claim, Measured, Profile, Trained
 from paribus.lab.code import code_hash
 from paribus.lab.combinations import weights_of
-from paribus.lab.fitting import check_compiler, check_modules, check_processes, check_vocabulary, length_of
+from paribus.lab.fitting import (
+    check_compiler,
+    check_modules,
+    check_processes,
+    check_stack,
+    check_stacked,
+    check_vocabulary,
+    length_of,
+)
 from paribus.lab.predictions import Prediction
 from paribus.theory.flops import TRAINING_FACTOR
 from paribus.training.budget import Sized, match, size, width
@@ -122,7 +130,7 @@ class Plan:
             "settings": {
                 name: value
                 for name, value in to_dict(self.profile).items()
-                if (name, value) not in (("trend", None), ("processes", 1), ("compiler", None))
+                if (name, value) not in (("trend", None), ("processes", 1), ("compiler", None), ("stack", 1))
             },
             "arms": [
                 {
@@ -208,7 +216,8 @@ class Plan:
             base = self.claim.arm(arm.starts_from)
             # Even for the A/A twin the start is the arm's own: one perturbation, where this training begins.
             start = self._train(base, "verdict" if phase == "aa" else phase, rates[base.name], seed, self.steps, rates)
-        return self._piece(arm, phase, rate, seed, steps, self.recipe(steps), start, first)
+        recipe, stack = self.recipe(steps), self.profile.stack_of(seed)
+        return self._piece(arm, phase, rate, seed, steps, recipe, start, first, stack=stack)
 
     def _piece(
         self,
@@ -221,6 +230,7 @@ class Plan:
         start: Cell | None,
         first: int,
         keeps_state: bool = False,
+        stack: tuple[int, ...] = (),
     ) -> Cell:
         """A training up to `steps`, the first `first` of them done by `start`."""
         task, config = self.trained, self.sized[arm.name].config
@@ -240,6 +250,7 @@ class Plan:
                 **({"keeps_state": True} if keeps_state else {}),
                 **({} if self.profile.processes == 1 else {"processes": self.profile.processes}),
                 **({} if self.profile.compiler is None else {"compiler": self.profile.compiler}),
+                **({"stack": list(stack)} if stack else {}),
             },
             revisions=revisions_of(config, self.claim.data_of(arm), recipe, arm.loss),
             replicate=seed,
@@ -254,6 +265,7 @@ class Plan:
             keeps_state=keeps_state,
             processes=self.profile.processes,
             compiler=self.profile.compiler,
+            stack=stack,
             cost=self.training_flops(arm) * (steps - first) * recipe.batch * self.length_of(arm),
         )
 
@@ -348,6 +360,7 @@ def make_plan(
         check_vocabulary(claim)
         check_processes(claim, profile)
         check_compiler(claim, profile)
+        check_stack(claim, profile)
         reference = claim.trained_arms()[0]
         for arm in claim.trained_arms():
             try:
@@ -370,6 +383,7 @@ def make_plan(
                     config = config.with_d_ff(solved)
                 sized[arm.name] = size(config, length_of(arm, task))
         check_modules(sized, claim)
+        check_stacked(sized, claim, profile)
     return Plan(name, claim, profile_name, profile, environment, manifest, sized)
 
 

@@ -115,6 +115,7 @@ class Record:
             ],
             "rankings": [ranking.entry() for ranking in self.rankings],
             "matching": matching,
+            **({"stacks": list(map(list, stacks))} if (stacks := plan.profile.stacks(plan.profile.seeds)) else {}),
             "corpus": {"manifest": plan.manifest.get("digest", "")},
             "environment": asdict(plan.environment),
             "learning_rates": {

@@ -18,6 +18,7 @@ from paribus.lab.folder import MERGED, VERDICT, RunFolder, weights_removed
 from paribus.lab.pace import Pace, Standing
 from paribus.lab.plan import Plan, with_dependencies
 from paribus.lab.record import Computed, Record, Tried
+from paribus.lab.stack import asked_for
 from paribus.lab.statistics import Paired
 from paribus.lab.verdict import Measure, judge
 from paribus.lab.verdict import twins as differences_of_twins
@@ -146,19 +147,24 @@ class Run:
         self.found += len(results.keys() - self.all.keys())
         shares: dict[str, float] = {}  # of cells at work, what is done
         self.watch.progress(self._standing(wanted, results, shares))
-        for event in self.executor.run(missing, rates):
+        for event in self.executor.run(asked_for(missing), rates):
             match event:
                 case Progress(cell, done, of):
-                    shares[cell.digest] = done / of
-                    self.pace.at_work(cell, done / of, time.monotonic())
+                    for one in cell.stacked:
+                        shares[one.digest] = done / of
+                        self.pace.at_work(one, done / of, time.monotonic())
                 case Again(cell, why):
-                    self.pace.again(cell)
+                    for one in cell.stacked:
+                        self.pace.again(one)
                     self.watch.note(f"{spell(cell)}: its worker was lost, and it is tried again: {why}")
                 case Finished(cell, result):
-                    results[cell.digest] = result
-                    self._learn(cell, result, here=True)
-                    if result["status"] == "diverged":
-                        self.watch.note(f"{cell.arm}, seed {cell.replicate}: diverged, counted as the worst value")
+                    for one in [one for one in cell.stacked if one.digest not in results]:
+                        own = result if one.digest == cell.digest else self.folder.result(one)
+                        assert own is not None  # a stack is told of when all of it is written
+                        results[one.digest] = own
+                        self._learn(one, own, here=True)
+                        if own["status"] == "diverged":
+                            self.watch.note(f"{one.arm}, seed {one.replicate}: diverged, counted as the worst value")
             self.watch.progress(self._standing(wanted, results, shares))
         self.all |= {cell.digest: Computed(cell, results[cell.digest]) for cell in wanted}
         return results

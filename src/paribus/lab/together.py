@@ -15,8 +15,8 @@ from paribus.lab.cell import Cell
 from paribus.lab.claim import Trained
 from paribus.lab.events import EventFile
 from paribus.lab.folder import EVENTS, SHARDED, WEIGHTS
-from paribus.lab.work import Tell, build, dev_loss, fingerprints, perturb, trained_result
-from paribus.models.weights import load_weights, save_whole
+from paribus.lab.work import Tell, dev_loss, start_of, trained_result
+from paribus.models.weights import save_whole
 from paribus.training.loop import Journal
 from paribus.training.sharded import train_sharded, whole_weights
 
@@ -31,12 +31,7 @@ def train_together(
     assert cell.steps is not None
     assert cell.learning_rate is not None
     folder, steps, recipe = cells / cell.digest, cell.steps, cell.recipe or task.recipe
-    model = build(cell, torch.device("cpu"))
-    if cell.weights is not None:
-        load_weights(model, cells / cell.weights.digest / WEIGHTS)
-    initial = fingerprints(model)
-    if cell.perturbed:
-        perturb(model, cell.replicate)
+    model, initial = start_of(cell, cells, torch.device("cpu"))
     writes = dist.get_rank() == 0
     events = EventFile(folder / EVENTS, lambda event: tell(event["step"] + 1, steps)) if writes else None
     try:

@@ -50,11 +50,7 @@ def do(
     training: Training | None = None,
 ) -> dict[str, Any]:
     """Compute the cell into cells/<digest>/ and return its result. training: how, if not in this process alone."""
-    folder = cells / cell.digest
-    folder.mkdir(parents=True, exist_ok=True)
-    for left in folder.glob(".tmp*"):  # of a try that was killed while safetensors wrote
-        left.unlink()
-    write_whole(folder / "cell.json", json.dumps(cell.described(), indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    folder = begin(cell, cells)
     began = time.perf_counter()
     if cell.kind == "measure":
         assert isinstance(task, Measured)
@@ -66,8 +62,22 @@ def do(
             result = (training or _train)(cell, task, stream, cells, tell, checkpoint_seconds)
         else:
             result = _read(cell, task, stream, cells, tell)
+    return finish(cell, folder, result, time.perf_counter() - began)
+
+
+def begin(cell: Cell, cells: Path) -> Path:
+    """The cell's folder, where it says what it is."""
+    folder = cells / cell.digest
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(".tmp*"):  # of a try that was killed while safetensors wrote
+        left.unlink()
+    write_whole(folder / "cell.json", json.dumps(cell.described(), indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    return folder
+
+
+def finish(cell: Cell, folder: Path, result: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """Write the result with what it took: from now on the cell is finished."""
     result |= {"schema": "paribus.cell/1", "digest": cell.digest, "kind": cell.kind}
-    seconds = time.perf_counter() - began
     told = result.get("measured", {})
     if "model_seconds" in told:
         told["overhead"] = 1 - told["model_seconds"] / seconds
@@ -91,7 +101,7 @@ def peak_bytes() -> int:
     return most if sys.platform == "darwin" else 1024 * most
 
 
-def _device(cell: Cell) -> torch.device:
+def device_of(cell: Cell) -> torch.device:
     return torch.device("cpu" if cell.environment.device == "cpu" else "cuda")
 
 
@@ -136,19 +146,11 @@ def _train(
 ) -> dict[str, Any]:
     assert cell.steps is not None
     assert cell.learning_rate is not None
-    worst = math.log(task.data.vocab_size)
     if cell.goes_on and cell.weights is not None and _diverged(cells / cell.weights.digest):
-        metrics = dict.fromkeys(("train_loss", "dev_loss"), worst)
+        metrics = dict.fromkeys(("train_loss", "dev_loss"), math.log(task.data.vocab_size))
         return {"status": "diverged", "metrics": metrics, "steps": 0, "order": "", "initial": {}}
-    folder, steps, device = cells / cell.digest, cell.steps, _device(cell)
-    model = build(cell, device)
-    before = None if cell.weights is None else cells / cell.weights.digest / WEIGHTS
-    if before is not None and not cell.goes_on:
-        load_weights(model, before)
-    initial = fingerprints(model)
-    if cell.perturbed:
-        perturb(model, cell.replicate)
-    recipe = cell.recipe or task.recipe
+    folder, steps, recipe = cells / cell.digest, cell.steps, cell.recipe or task.recipe
+    model, initial = start_of(cell, cells, device_of(cell))
     events = EventFile(
         folder / EVENTS, lambda event: tell(event["step"] + 1 - cell.first, steps - cell.first), cell.first
     )
@@ -164,15 +166,40 @@ def _train(
                 journal=events,
                 progress=folder / PROGRESS,
                 every_seconds=checkpoint_seconds,
-                start=before if cell.goes_on else None,
+                start=cells / cell.weights.digest / WEIGHTS if cell.goes_on and cell.weights is not None else None,
                 keep=folder / WEIGHTS if cell.keeps_state else None,
                 compiler=cell.compiler,
             )
         events.flush()
     finally:
         events.close()
+    return conclude(cell, task, stream, folder, model, outcome, initial, programs)
+
+
+def start_of(cell: Cell, cells: Path, device: torch.device) -> tuple[nn.Module, dict[str, str]]:
+    """The model where its training begins, and its fingerprints without the perturbation of a twin."""
+    model = build(cell, device)
+    if cell.weights is not None and not cell.goes_on:
+        load_weights(model, cells / cell.weights.digest / WEIGHTS)
+    initial = fingerprints(model)
+    if cell.perturbed:
+        perturb(model, cell.replicate)
+    return model, initial
+
+
+def conclude(
+    cell: Cell,
+    task: Trained,
+    stream: Stream,
+    folder: Path,
+    model: nn.Module,
+    outcome: Outcome,
+    initial: dict[str, str],
+    programs: Heard,
+) -> dict[str, Any]:
+    """The result of a training that has ended, by its dev loss; it leaves its weights."""
     asked = time.perf_counter()
-    dev = worst if outcome.diverged else dev_loss(model, task, stream, device)
+    dev = math.log(task.data.vocab_size) if outcome.diverged else dev_loss(model, task, stream, device_of(cell))
     result = trained_result(task, folder, outcome, dev, initial, time.perf_counter() - asked, programs)
     if result["status"] == "finished" and not cell.keeps_state:
         save_weights(model, folder / WEIGHTS)
@@ -239,8 +266,7 @@ def _read(cell: Cell, task: Trained, stream: Stream, cells: Path, tell: Tell) ->
     if _diverged(trained):
         metrics = {name: task.metric.worst(name, task.data) for name in task.metric.names()}
         return {"status": "diverged", "metrics": metrics}
-    device = _device(cell)
-    model = build(cell, device)
+    model = build(cell, device_of(cell))
     load_weights(model, trained / WEIGHTS)
     model.eval()
     windows = task.metric.held_out(stream)

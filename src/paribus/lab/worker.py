@@ -33,9 +33,9 @@ from paribus.lab.claim import Measured, Trained
 from paribus.lab.folder import CELLS, LOCKS, unwritten
 from paribus.lab.load import load
 from paribus.lab.plan import Plan, make_plan, with_dependencies
+from paribus.lab.stack import compute
 from paribus.lab.stdout import private_stdout
 from paribus.lab.torchrun import under_torchrun
-from paribus.lab.work import do
 
 REPORT_EVERY = 0.2  # seconds between two progress lines of one cell
 
@@ -85,10 +85,10 @@ class Worker:
             if cell.processes > 1 and cell.kind == "train":
                 result = under_torchrun(self.settings, wanted, cell.processes, partial(self.tell, digest))
                 return {"cell": digest, "result": result}
-            with FileLock(self.folder / LOCKS / digest, timeout=60):
+            with FileLock(self.folder / LOCKS / cell.lead.digest, timeout=60):
                 tell = partial(self.tell, digest)
                 task, stream = self.read_by(cell.arm)
-                result = do(cell, task, stream, cells, tell, self.checkpoint_seconds)
+                result = compute(cell, task, stream, cells, tell, self.checkpoint_seconds)
             return {"cell": digest, "result": result}
         except Timeout:
             return self.failure(digest, "another process is still at work on this cell: stop it and run again", 1)

@@ -35,7 +35,8 @@ def train_stacked(
 ) -> list[Outcome]:
     """Train all models in place for `steps` steps; each gets the events and the outcome of a training of its own.
 
-    One model of the stack may diverge: its journal ends there, the others go on.
+    One model of the stack may diverge: its journal ends there, the others go on. Nothing is saved on the way, so that
+    a run that is broken off begins anew.
     Raises ConfigError for models of different shapes, for an optimizer that mixes the numbers of a parameter, and for
     sources whose input may see itself.
     """
@@ -61,6 +62,8 @@ def train_stacked(
             logits = functional_call(skeleton, (own, kept), (tokens,))
         return token_loss(logits, targets)
 
+    for journal in journals:
+        journal.rewind(0)
     outcomes = [Outcome(steps=0, final_loss=math.nan, diverged=False) for _ in models]
     began = time.perf_counter()
     for step in range(steps):

@@ -4,14 +4,16 @@ import json
 import re
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 from paribus.core.errors import CellFailed, InputError
 from paribus.lab import remote
 from paribus.lab.executors.base import TRIES, Again, Finished, Progress
-from paribus.lab.executors.spread import Cluster, Lost, SpreadExecutor
+from paribus.lab.executors.spread import Cluster, Lost, SpreadExecutor, _Signs
 from paribus.lab.folder import CELLS, PLAN, RunFolder
+from paribus.lab.load import load
 from paribus.lab.plan import plan_json
 from paribus.lab.remote import answer_to
 
@@ -68,6 +70,67 @@ def test_a_lost_worker_is_tried_again_unless_it_had_finished(laboratory, setting
     assert again == [Again(cell, "the node fell silent")] * (asked - 1)
     assert event.cell == cell
     assert event.result["status"] == "finished"
+
+
+STACKED = """
+from dataclasses import replace
+from paribus.lab.load import load
+
+tiny = load(%r)[1]
+claim = replace(tiny, profiles={"laptop": replace(tiny.profiles["laptop"], stack=2)})
+"""
+
+
+@pytest.mark.parametrize(("when", "times"), [("before", 2), ("after", 1), ("between", 2)])
+def test_a_stack_is_one_request(laboratory, settings_of, rates, tmp_path, when, times):
+    """Lost before its work, after it, or when only its first cell was written: at the end all of it is there."""
+    path = tmp_path / "stacked.py"
+    path.write_text(STACKED % str(laboratory.tiny))
+    plan = laboratory.plan(load(str(path))[1])
+    first, second = readings = [one for one in plan.verdict_cells(rates) if (one.arm, one.phase) == ("none", "verdict")]
+    place = tmp_path / "run" / CELLS / second.weights.digest
+    seen = []
+
+    class Cut(Here):
+        def ended(self):
+            answers = super().ended()
+            if when == "between" and len(self.asked) == 1:
+                (place / "result.json").unlink()
+                return [(ticket, Lost("the node fell silent")) for ticket, _ in answers]
+            return answers
+
+    cluster = Cut(lambda wanted: seen.append(wanted) or (when if len(seen) == 1 and when != "between" else None))
+    with RunFolder(tmp_path / "run").opened(plan_json(plan)):
+        executor = SpreadExecutor(cluster, 2, settings_of(path, tmp_path / "run"))
+        events = list(executor.run([first.weights, *readings], rates))
+    lead = first.weights.digest
+    assert [one["cell"] for one in cluster.asked][:times] == [lead] * times
+    assert len(cluster.asked) == times + 2
+    assert [event.cell.digest for event in events if isinstance(event, Again)] == [lead] * (times - 1)
+    assert {event.cell.digest for event in events if isinstance(event, Finished)} == {
+        lead, first.digest, second.digest
+    }  # fmt: skip
+    assert (place / "result.json").exists()
+    assert (place / "weights.safetensors").exists()
+
+
+def test_the_steps_of_a_stack_are_those_of_its_cells_at_work(laboratory, settings_of, rates, tmp_path):
+    """Whichever of them lives on."""
+    claim = laboratory.claim
+    claim = replace(claim, profiles={"laptop": replace(claim.profiles["laptop"], stack=2)})
+    cell = laboratory.plan(claim).verdict_cells(rates)[0].weights
+    folders = [tmp_path / "run" / CELLS / one.digest for one in cell.stacked]
+    executor = SpreadExecutor(Here(), 1, settings_of(laboratory.tiny, tmp_path / "run"))
+    signs = _Signs(folders)
+    assert executor._steps(cell) == 0
+    for folder, events in zip(folders, ("x\n", "x\nx\nx\n"), strict=True):
+        folder.mkdir(parents=True)
+        (folder / "events.jsonl").write_text(events)
+    assert executor._steps(cell) == 3
+    signs.silence()
+    assert signs.begun
+    (folders[1] / "result.json").touch()  # finished by a worker before
+    assert executor._steps(cell) == 1
 
 
 def test_a_worker_that_is_always_lost(losses, settings_of, tmp_path):

@@ -35,6 +35,13 @@ def test_gradient(activation):
     assert torch.autograd.gradcheck(activation, x)
 
 
+def test_mapped_over_a_stack_of_models(activation):
+    x = torch.randn(3, 31, requires_grad=True)
+    mapped, plain = torch.func.vmap(activation)(x), activation(x)
+    torch.testing.assert_close(mapped, plain)
+    torch.testing.assert_close(torch.autograd.grad(mapped.sum(), x), torch.autograd.grad(plain.sum(), x))
+
+
 def test_second_derivatives_are_right_or_refused(activation):
     x = (torch.randn(31, dtype=torch.float64) * 3).requires_grad_()
     try:

@@ -4,6 +4,7 @@ Cells are idempotent and leave their results in the run folder, so an executor m
 cells at work.
 """
 
+import math
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any, ClassVar
 
 from paribus.core.errors import CellFailed, InputError, ParibusError
 from paribus.lab.cell import Cell
-from paribus.lab.folder import RESULT, read_json, weights_removed
+from paribus.lab.folder import RESULT, read_json, whole
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,7 @@ class Executor(ABC):
     def run(self, cells: Sequence[Cell], rates: Mapping[str, float]) -> Iterator[Event]:
         """Compute the cells; one that needs another's weights comes after it in the sequence and waits for it.
 
+        A stack is given and told of by its first cell, and is finished when all of its results are written.
         A cell whose worker is lost is tried TRIES times in all, and goes on from its last checkpoint.
         rates: the learning rates chosen so far, by arm. Raises CellFailed, or the error of the cell.
         """
@@ -66,7 +68,8 @@ def spell(cell: Cell) -> str:
     """A cell in words, for messages."""
     rate = "" if cell.learning_rate is None else f", learning rate {cell.learning_rate:g}"
     verb = {"train": "training", "read": "reading", "measure": "measuring"}[cell.kind]
-    return f"{verb} arm {cell.arm!r}, seed {cell.replicate}{rate}"
+    seeds = f"seeds {', '.join(map(str, cell.stack))}, stacked" if cell.stack else f"seed {cell.replicate}"
+    return f"{verb} arm {cell.arm!r}, {seeds}{rate}"
 
 
 def failure(message: Mapping[str, Any], cell: Cell | None) -> ParibusError:
@@ -98,7 +101,8 @@ class Patience:
         return None if self.speed is None else max(self.LEAST, self.TIMES * self._estimate(cell, self.speed))
 
     def _estimate(self, cell: Cell, speed: float) -> float:
-        return cell.cost / (self.reading.get(cell.arm, speed) if cell.kind == "read" else speed)
+        cost = math.fsum(one.cost for one in cell.stacked)
+        return cost / (self.reading.get(cell.arm, speed) if cell.kind == "read" else speed)
 
     def spell(self, cell: Cell) -> str:
         """Why a silent worker was stopped, and what can be done."""
@@ -115,10 +119,11 @@ def patience_of(settings: Mapping[str, Any]) -> Patience:
     return Patience(settings.get("timeout"), settings.get("speed"), settings.get("reading", {}))
 
 
-def left_behind(folder: Path) -> dict[str, Any] | None:
-    """The result that a worker wrote into a cell's folder before it was lost, if there is one."""
-    if not (folder / RESULT).exists() or weights_removed(folder):  # the latter is being trained anew
+def left_behind(cells: Path, cell: Cell) -> dict[str, Any] | None:
+    """The result that a worker wrote before it was lost, if there is one, and all of its stack."""
+    if not all(whole(cells / one.digest) for one in cell.stacked):  # without its weights it is being trained anew
         return None
+    folder = cells / cell.digest
     result: dict[str, Any] = read_json(folder / RESULT, f"delete {folder} and run the same command again")
     return result
 

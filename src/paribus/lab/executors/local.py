@@ -65,7 +65,8 @@ class LocalExecutor(Executor):
         busy: dict[_Process, Cell] = {}
 
         def ready(cell: Cell) -> bool:
-            return cell.weights is None or cell.weights.digest not in ours or cell.weights.digest in finished
+            needed = None if cell.weights is None else cell.weights.lead.digest
+            return needed not in ours or needed in finished
 
         while waiting or busy:
             for worker in [one for one in self.workers if one not in busy]:
@@ -83,7 +84,7 @@ class LocalExecutor(Executor):
                 self._replace(worker)
                 if lost is None:
                     continue
-                result = left_behind(self.cells / lost.digest)
+                result = left_behind(self.cells, lost)
                 if result is None:
                     self._count(lost, worker, why)
                     waiting.appendleft(lost)

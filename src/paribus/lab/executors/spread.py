@@ -30,7 +30,7 @@ from paribus.lab.executors.base import (
     request,
     spell,
 )
-from paribus.lab.folder import CELL, CELLS, EVENTS, PROGRESS, RESULT, SHARDED, read_lines
+from paribus.lab.folder import CELL, CELLS, EVENTS, PROGRESS, RESULT, SHARDED, read_lines, whole
 from paribus.lab.remote import appears
 
 
@@ -42,11 +42,11 @@ class Lost:
 
 
 class _Signs:
-    """Signs of life in a cell's folder, which all machines share: whatever its worker writes. No clock of another
-    machine is read."""
+    """Signs of life in the folders of a cell or stack, which all machines share: whatever its worker writes. No clock
+    of another machine is read."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.folders = folders
         self.seen, self.since, self.begun = self._look(), time.monotonic(), False
 
     def silence(self) -> float:
@@ -57,9 +57,9 @@ class _Signs:
 
     def _look(self) -> list[tuple[int, int, int] | None]:
         seen: list[tuple[int, int, int] | None] = []
-        for name in (CELL, EVENTS, PROGRESS, SHARDED):
+        for path in [folder / name for folder in self.folders for name in (CELL, EVENTS, PROGRESS, SHARDED)]:
             try:
-                stat = os.stat(self.folder / name)
+                stat = os.stat(path)
                 seen.append((stat.st_ino, stat.st_size, stat.st_mtime_ns))
             except OSError:
                 seen.append(None)
@@ -102,10 +102,10 @@ class SpreadExecutor(Executor):
         signs: dict[Hashable, _Signs] = {}
         told: dict[str, int] = {}
         while waiting or at_work:
-            ready = [cell for cell in waiting if cell.weights is None or cell.weights.digest not in unfinished]
+            ready = [cell for cell in waiting if cell.weights is None or cell.weights.lead.digest not in unfinished]
             for cell in ready[: self.jobs - len(at_work)]:
                 waiting.remove(cell)
-                before = _Signs(self.cells / cell.digest)
+                before = _Signs([self.cells / one.digest for one in cell.stacked])
                 ticket = self.cluster.send(self._request(cell, rates))
                 at_work[ticket], signs[ticket] = cell, before
             for ticket, answer in [*self.cluster.ended(), *self._silent(at_work, signs)]:
@@ -134,11 +134,12 @@ class SpreadExecutor(Executor):
         message = json.loads(answer)
         if "error" in message:
             raise failure(message, cell)
-        if not appears(self.cells / cell.digest / RESULT):
-            raise InputError(
-                f"{spell(cell)}: a worker has finished it, and {self.cells / cell.digest} does not show it here: the "
-                "run folder must be on a file system that all machines share; choose such a place with --out"
-            )
+        for folder in [self.cells / one.digest for one in cell.stacked]:
+            if not appears(folder / RESULT):
+                raise InputError(
+                    f"{spell(cell)}: a worker has finished it, and {folder} does not show it here: the run folder must "
+                    "be on a file system that all machines share; choose such a place with --out"
+                )
         result: dict[str, Any] = message["result"]
         return result
 
@@ -154,7 +155,7 @@ class SpreadExecutor(Executor):
 
     def _lost(self, cell: Cell, lost: Lost) -> dict[str, Any] | None:
         """The result that a worker left before it was lost; None if the cell is to be tried again."""
-        if (result := left_behind(self.cells / cell.digest)) is not None:
+        if (result := left_behind(self.cells, cell)) is not None:
             return result
         self.lost[cell.digest] += 1
         if (times := self.lost[cell.digest]) >= TRIES:
@@ -167,4 +168,5 @@ class SpreadExecutor(Executor):
         return None
 
     def _steps(self, cell: Cell) -> int:
-        return len(read_lines(self.cells / cell.digest / EVENTS))
+        folders = [self.cells / one.digest for one in cell.stacked]
+        return max((len(read_lines(one / EVENTS)) for one in folders if not whole(one)), default=0)

@@ -11,6 +11,7 @@ from paribus.lab.report.configs import origin_of
 from paribus.lab.report.markup import Html, facts, folded, join, section, table, tag
 from paribus.lab.report.metrics import unit_of
 from paribus.lab.report.sections.trend import how
+from paribus.lab.stack import spelled
 from paribus.tokenizer.bytes import Bytes
 
 
@@ -69,6 +70,11 @@ def protocol_facts(record: Record) -> list[tuple[object, object]]:
                 f"{task.match}" + ("" if task.match == "none" else ", by solving d_ff; residuals in the table"),
             ),
             ("verdict seeds", seeds),
+            *(
+                [("stacked seeds", f"{stacks}: each piece trained as one batched model, which changes rounding only")]
+                if (stacks := spelled(plan.profile))
+                else []
+            ),
             (
                 "learning rates",
                 ", ".join(f"{arm} {rate:g}" for arm, rate in record.rates.items())

@@ -139,7 +139,7 @@ def test_decoding_equals_reading(config, chunks):
 
 @torch.no_grad()
 def test_left_padding_through_all_layers():
-    for config in (BASE, MIXED):
+    for config in (BASE, MIXED, EXPERTS):
         model, read = build(config), tokens(config, 7)
         valid = torch.tensor([[1, 1, 1, 1, 1, 1, 1], [0, 0, 0, 1, 1, 1, 1], [0, 0, 0, 0, 0, 0, 1]])
         at = (valid.cumsum(dim=1) - 1).clamp(min=0)

@@ -101,7 +101,9 @@ def _fill(model: DecoderLM, packed: Sequence[Packed], checkpoint: Checkpoint) ->
     extra = sorted(name for name in tensors if name not in known and not name.endswith(UNUSED))
     # An empty matrix holds nothing: transformers writes those of a model without shared experts.
     extra = [name for name in extra if tensors[name].numel() > 0]
-    missing = sorted(one.theirs for one in packed if one.theirs not in tensors)
+    # Names alone: asking a mapping whether it holds one would read the tensor.
+    named, in_blocks = set(tensors), set(blocks)
+    missing = sorted(one.theirs for one in packed if one.theirs not in named)
     for what, found in (("does not know", extra), ("needs", missing)):
         if found:
             more = f" and {len(found) - 3} more" if len(found) > 3 else ""
@@ -125,7 +127,7 @@ def _fill(model: DecoderLM, packed: Sequence[Packed], checkpoint: Checkpoint) ->
             )
         for ours, part in zip(one.ours, one.unpack(stored), strict=True):
             targets[ours].copy_(part)
-        if one.theirs in blocks and targets[one.ours[0]].dtype == torch.float32:
+        if one.theirs in in_blocks and targets[one.ours[0]].dtype == torch.float32:
             # Taking such a tensor apart means to move its rows.
             own, (moved,) = blocks[one.theirs], one.unpack(blocks[one.theirs].stored)
             attach(model.get_parameter(one.ours[0]), own._replace(stored=moved.contiguous()))

@@ -132,6 +132,6 @@ claim = Claim(
     "for the symbol above it, an eighth is right by chance. Pictures of unseen widths are no larger than those of "
     "training. Their sizes 7 and 8 are tokens that training never showed, in no arm. In tie and tie-fractional the row "
     "above is the farther away the wider a picture is, as in the flat arm; in tie-v2 and fake-row it is one row away "
-    "in every width. The arms separated and fake-row stand beside the others without a prediction: [SEP] after each row, "
-    "and text as the line of row 0.",
+    "in every width. The arms separated and fake-row stand beside the others without a prediction: [SEP] after each "
+    "row, and text as the line of row 0.",
 )

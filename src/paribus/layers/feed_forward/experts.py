@@ -111,6 +111,7 @@ class MixtureOfExperts(nn.Module):
         self.shared = _Expert(config, config.n_shared * config.d_ff) if config.n_shared > 0 else None
 
     def forward(self, x: Tensor) -> Tensor:
+        """x (..., d_model) -> y of its shape and type."""
         tokens = x.reshape(-1, x.shape[-1])
         weights, chosen = self.route(tokens)
         # How many tokens an expert gets is known to no transform of torch.func.

@@ -94,6 +94,51 @@ def test_a_plan_in_words(paribus_command, tiny):
     assert list(Path.cwd().iterdir()) == []
 
 
+TWO = """
+from dataclasses import replace
+from paribus.lab.load import load
+from paribus.lab.predictions import Equivalent
+
+loaded = load({path!r})[1]
+first = loaded.predicts[0]
+same = Equivalent("same", first.arm, than=first.than, metric=first.metric, margin=0.1, provenance="blind",
+                  dated="2026-11-22")
+claim = replace(loaded, predicts=[first, same])
+"""
+
+
+@pytest.mark.parametrize(
+    ("seeds", "told"),
+    [
+        (5, "5 cannot decide helps, same; 7 could (--seeds 7)"),
+        (6, "6 cannot decide helps; 7 could (--seeds 7)"),
+        (7, ""),
+    ],
+)
+@pytest.mark.parametrize("unit", ["seeds", "replicates"])
+def test_seeds_that_can_decide_nothing_are_said(paribus_command, tiny, unit, seeds, told):
+    if unit == "replicates":
+        Path("my.py").write_text(MEASURED.format(tiny=tiny, x=1.0, by=0.5, margin=0.1))
+    Path("two.py").write_text(TWO.format(path=tiny if unit == "seeds" else str(Path("my.py").resolve())))
+    said = paribus_command("compare", "two.py", "--plan", "--seeds", str(seeds)).out
+    warned = [line for line in said.splitlines() if line.startswith("too few")]
+    assert warned == ([f"too few {unit}: at 5 % / 2, the share of each of 2 predictions, {told}"] if told else [])
+    power = json.loads(paribus_command("compare", "two.py", "--plan", "--json", "--seeds", str(seeds)).out)["power"]
+    assert [one["fewest_seeds"] for one in power] == [7, 6]
+    assert [one["smallest_detectable"] is None for one in power] == [seeds < 7, seeds < 6]
+    if unit == "replicates":
+        started = paribus_command("compare", "two.py", "--seeds", str(seeds)).out
+        assert [line for line in started.splitlines() if line.startswith("too few")] == warned
+
+
+def test_a_run_says_it_before_it_starts_and_a_smoke_run_never(paribus_command, tiny):
+    alone = "too few seeds: at 5 %, 2 cannot decide helps; 6 could (--seeds 6)"
+    said = paribus_command("compare", tiny, "--json")
+    assert said.err.index(alone) < said.err.index("verdict: undecided")
+    for further in ([], ["--plan"]):
+        assert "too few seeds:" not in paribus_command("compare", tiny, "--profile", "smoke", *further).out
+
+
 def test_more_seeds_take_over_what_is_done(paribus_command, tiny):
     paribus_command("compare", tiny)
     said = paribus_command("compare", tiny, "--seeds", "3", "--json")

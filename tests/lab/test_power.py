@@ -38,7 +38,17 @@ def test_too_few_seeds_can_decide_nothing(comparisons, fewest):
     assert power.seeds_for_effect(100.0, comparisons=comparisons) == fewest
 
 
+@pytest.mark.parametrize(("comparisons", "fewest"), [(1, 5), (2, 6), (3, 6), (4, 7), (6, 7), (7, 8)])
+def test_too_few_seeds_can_find_no_equivalence(comparisons, fewest):
+    assert power.fewest_for_equivalence(comparisons) == fewest
+    assert 1 / 2**fewest <= 0.05 / comparisons < 1 / 2 ** (fewest - 1)
+    assert power.smallest_margin(fewest - 1, comparisons=comparisons) == math.inf
+    assert power.equivalence_power(fewest - 1, 100.0, comparisons=comparisons) == 0.0
+    assert power.equivalence_power(fewest, 100.0, comparisons=comparisons) == 1.0
+
+
 def test_an_equivalence_may_be_found_by_one_seed_less():
+    assert power.fewest_for_equivalence() == 5
     assert power.smallest_margin(4) == math.inf
     assert power.equivalence_power(4, 100.0) == 0.0
     assert power.equivalence_power(5, 100.0) == 1.0

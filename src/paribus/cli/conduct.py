@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from paribus.cli.elsewhere import LOCAL, Make, elsewhere
-from paribus.cli.plan_view import plan_json, plan_table
+from paribus.cli.plan_view import plan_json, plan_table, too_few
 from paribus.cli.progress import Display
 from paribus.core.errors import ConfigError, Interrupted
 from paribus.data.batch import IGNORED, Batch
@@ -82,6 +82,8 @@ def _conduct(
         return 0, plan_json(plan, cost, jobs, folder)
     check_room(cost, jobs if where == LOCAL else 1, folder)  # the other machines' memory is not seen from here
     console.print(f"[bold]{escape(plan.claim.title or plan.name)}[/bold]: {escape(plan.claim.statement)}")
+    if short := too_few(plan):
+        console.print(escape(short), style="yellow", soft_wrap=True)
     settings = {
         "claim": word if not word.endswith(".py") else str(Path(word).resolve()),
         "profile": profile_name,

@@ -17,6 +17,27 @@ from paribus.lab.predictions import Equivalent, Prediction
 from paribus.lab.stack import spelled
 
 
+def fewest(plan: Plan, prediction: Prediction) -> int:
+    """The least number of seeds that could decide a prediction at its share of the 5 %."""
+    found = power.fewest_for_equivalence if isinstance(prediction, Equivalent) else power.fewest_seeds
+    return found(len(plan.predictions))
+
+
+def too_few(plan: Plan) -> str:
+    """What the plan's seeds cannot decide, and how many could; empty if they can, and in a smoke run, which never does.
+
+    At the level that Holm's adjustment gives at worst: one that follows others which were decided may do with fewer.
+    """
+    n, k = len(plan.profile.seeds), len(plan.predictions)
+    short = {prediction.id: least for prediction in plan.predictions if n < (least := fewest(plan, prediction))}
+    if plan.smoke or not short:
+        return ""
+    unit = "seed" if isinstance(plan.task, Trained) else "replicate"
+    level = "at 5 %" if k == 1 else f"at 5 % / {k}, the share of each of {k} predictions"
+    most = max(short.values())
+    return f"too few {unit}s: {level}, {n} cannot decide {', '.join(short)}; {most} could (--seeds {most})"
+
+
 def detectable(plan: Plan, prediction: Prediction) -> dict[str, Any]:
     """What the plan's seeds can find for a prediction, and how many its margin needs; in sd where sd is unknown."""
     n, k = len(plan.profile.seeds), len(plan.predictions)
@@ -44,6 +65,7 @@ def detectable(plan: Plan, prediction: Prediction) -> dict[str, Any]:
         "in_units_of_sd": sd is None,
         "margin": margin,
         "seeds_needed_for_margin": needed,
+        "fewest_seeds": fewest(plan, prediction),
     }
 
 
@@ -132,5 +154,7 @@ def plan_table(console: Console, plan: Plan, cost: Estimate, jobs: int, folder: 
             "sd unknown" if told["in_units_of_sd"] else str(needed or "-"),
         )
     console.print(table)
+    if short := too_few(plan):
+        console.print(escape(short), style="yellow", soft_wrap=True)
     if plan.profile.note:
         console.print(f"note: {escape(plan.profile.note)}")

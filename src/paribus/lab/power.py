@@ -29,6 +29,11 @@ def fewest_seeds(comparisons: int = 1, alpha: float = 0.05) -> int:
     return math.ceil(1 + math.log2(comparisons / alpha) - 1e-9)
 
 
+def fewest_for_equivalence(comparisons: int = 1, alpha: float = 0.05) -> int:
+    """The smallest n whose one-sided sign-flip p can reach alpha / comparisons: 1 / 2^n <= alpha / comparisons."""
+    return fewest_seeds(comparisons, alpha) - 1
+
+
 def t_power(n: int, effect: float, alpha: float = 0.05) -> float:
     """Power of the two-sided paired t test alone; effect = mean / sd of d."""
     from statsmodels.stats.power import TTestPower  # brings pandas along: half a second
@@ -74,7 +79,7 @@ def equivalence_power(n: int, margin: float, sd: float = 1.0, comparisons: int =
     """The chance that two arms without any true difference are found equivalent within +-margin."""
     _check(n, sd, comparisons, alpha)
     level = alpha / comparisons
-    if 2.0**-n > level:
+    if n < fewest_for_equivalence(comparisons, alpha):
         return 0.0
     if n <= SIMULATED_UP_TO:
         return float(np.mean(_margins_needed(n, level) < margin / sd))
@@ -98,7 +103,7 @@ def smallest_margin(
     """The smallest margin within which n seeds find equal arms equivalent with this power; inf if none is."""
     _check(n, sd, comparisons, alpha)
     level = alpha / comparisons
-    if 2.0**-n > level:
+    if n < fewest_for_equivalence(comparisons, alpha):
         return math.inf
     if n <= SIMULATED_UP_TO:
         return sd * float(np.quantile(_margins_needed(n, level), power_wanted))

@@ -11,7 +11,8 @@ from paribus.core.errors import ConfigError
 from paribus.positions.no_position import NoPosition
 from paribus.positions.pairing.half_split import HalfSplit
 from paribus.positions.pairing.interleaved import Interleaved
-from paribus.positions.rotary import TABLES, Rotary
+from paribus.positions.rotary import Rotary
+from paribus.positions.tables import TABLES
 
 
 def dense_rotation(position: int, head_dim: int, base: float) -> torch.Tensor:

@@ -82,7 +82,7 @@ def test_a_fake_row_reads_text_otherwise():
 @torch.no_grad()
 @every
 def test_only_distances_count(placing):
-    """Moving every token along changes nothing, in tie.Places' way on both axes."""
+    """Moving every token along both axes changes nothing."""
     model, tokens = model_of(Rotary2D(placing=placing)), pictures(3)
     at = torch.arange(LENGTH)[None]
     here = model(tokens)

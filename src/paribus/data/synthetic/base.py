@@ -28,7 +28,7 @@ class Synthetic(Source, ABC):
     def draw(self, random: np.random.Generator, batch: int, length: int) -> Pair:
         """tokens and targets, int64 (batch, length) each, targets IGNORED where nothing is asked."""
 
-    def pose(self, random: np.random.Generator, batch: int, length: int) -> Batch:
+    def batch_of(self, random: np.random.Generator, batch: int, length: int) -> Batch:
         """What was drawn as a batch. A task that can be written down in several ways digests what they share."""
         tokens, targets = self.draw(random, batch, length)
         return Batch(tokens, targets, digest_of(tokens, targets))
@@ -56,7 +56,7 @@ class SyntheticStream(Stream):
     def windows(self, split: str, count: int, length: int, span: int | None = None) -> Batch:
         _check(self.task, count, length, span)
         require(split in SPLITS, f"unknown split {split!r}: expected one of {', '.join(SPLITS)}")
-        return self.task.pose(generator(part_name(type(self.task)), "windows", split), count, length)
+        return self.task.batch_of(generator(part_name(type(self.task)), "windows", split), count, length)
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class SyntheticBatches:
     def batch(self, step: int) -> Batch:
         require(step >= 0, f"step {step} must be at least 0")
         random = generator(part_name(type(self.task)), "train", self.seed, step)
-        return self.task.pose(random, self.n_rows, self.length)
+        return self.task.batch_of(random, self.n_rows, self.length)
 
 
 def _check(task: Synthetic, batch: int, length: int, span: int | None) -> None:

@@ -36,8 +36,8 @@ class PatchAbove(Synthetic):
     source: ClassVar[str] = (
         "after 苏剑林, Transformer升级之路：17、多模态位置编码的简单思考, 2024-03-29, kexue.fm/archives/10040"
     )
-    widths: tuple[int, ...] = (2, 3, 4)
-    patches: int = 16
+    widths: tuple[int, ...] = (3, 4, 5)
+    patches: int = 18
     symbols: int = 8
     letters: int = 4
     separators: bool = False
@@ -101,7 +101,7 @@ class PatchAbove(Synthetic):
     def draw(self, random: np.random.Generator, batch: int, length: int) -> Pair:
         return self._written(self._drawn(random, batch, length))
 
-    def pose(self, random: np.random.Generator, batch: int, length: int) -> Batch:
+    def batch_of(self, random: np.random.Generator, batch: int, length: int) -> Batch:
         drawn = self._drawn(random, batch, length)
         return Batch(*self._written(drawn), digest_of(*drawn.values()))
 

@@ -13,13 +13,13 @@ from paribus.positions.placing.fake_row import FakeRow
 from paribus.positions.placing.tied import Tied
 from paribus.positions.rotary import Rotary
 from paribus.positions.rotary_2d import Rotary2D
+from paribus.positions.tie import Mode
 from paribus.training.recipe import Recipe
 
 LENGTH, BATCH, BASE = 32, 16, 100.0  # a base for distances of tens, as all are here
 TASK = PatchAbove(widths=(3, 4, 5))
 SEPARATED = PatchAbove(widths=TASK.widths, separators=True)
 UNSEEN = (6, 7, 8)
-MARKS = {"image": TASK.image, "sizes": TASK.sizes, "largest": TASK.largest}
 
 
 def decoder(position: Position) -> DecoderLM.Config:
@@ -32,11 +32,17 @@ def decoder(position: Position) -> DecoderLM.Config:
     )
 
 
+def tied(mode: Mode) -> DecoderLM.Config:
+    placing = Tied(image=TASK.image, sizes=TASK.sizes, largest=TASK.largest, mode=mode)
+    return decoder(Rotary2D(base=BASE, placing=placing))
+
+
 def profile_note(rate: str) -> str:
     return f"{rate}; expected sd: guesses before the first run"
 
 
 flat = decoder(Rotary(base=BASE))
+line = FakeRow(image=TASK.image, sizes=TASK.sizes, largest=TASK.largest)
 SD = {"unseen": 0.1, "unseen-fractional": 0.1, "unseen-v2": 0.1, "seen": 0.03, "seen-fractional": 0.03, "seen-v2": 0.03}
 SKETCHED = (
     "the post has no experiment and expects that accuracy may not improve; the size is that of its re-check. Informed "
@@ -54,10 +60,10 @@ claim = Claim(
     arms=[
         Arm("flat", flat),
         Arm("separated", flat, data=SEPARATED),
-        Arm("fake-row", decoder(Rotary2D(base=BASE, placing=FakeRow(**MARKS)))),
-        Arm("tie", decoder(Rotary2D(base=BASE, placing=Tied(**MARKS)))),
-        Arm("tie-fractional", decoder(Rotary2D(base=BASE, placing=Tied(**MARKS, mode="fractional")))),
-        Arm("tie-v2", decoder(Rotary2D(base=BASE, placing=Tied(**MARKS, mode="v2")))),
+        Arm("fake-row", decoder(Rotary2D(base=BASE, placing=line))),
+        Arm("tie", tied("integer")),
+        Arm("tie-fractional", tied("fractional")),
+        Arm("tie-v2", tied("v2")),
     ],
     task=Trained(
         data=TASK,

@@ -16,7 +16,7 @@ from paribus.lab.claim import Arm, Measured, Profile
 from paribus.lab.estimate import STARTUP_SECONDS, estimate
 from paribus.lab.executors.base import Again, Finished, Patience, Progress, left_behind, spell
 from paribus.lab.executors.local import LocalExecutor
-from paribus.lab.folder import CELLS, EVENTS, RESULT, WEIGHTS, RunFolder
+from paribus.lab.folder import CELLS, EVENTS, RESULT, WEIGHTS, RunFolder, read_lines
 from paribus.lab.load import load
 from paribus.lab.merge import merge
 from paribus.lab.pace import Pace
@@ -197,6 +197,21 @@ def test_a_run_broken_off_in_the_training_begins_it_anew(laboratory, small, monk
     (laboratory.root / "run" / "plan.json").write_text(plan_json(small))
     record, _ = laboratory.run(small)
     assert contents(record.folder) == contents(undisturbed.folder)
+
+
+def test_a_stack_is_seen_to_be_at_work(laboratory, small):
+    """By its files, from other machines, as often as a checkpoint would be due."""
+    lead = asked_for(with_dependencies(small.verdict_cells(RATES)))[0]
+    for seconds, last in ((0.0, small.steps), (1000.0, 0)):
+        seen, told = [], []
+
+        def tell(done, of, cells=laboratory.root / str(seconds), seen=seen, told=told):
+            seen.append(len(read_lines(cells / lead.digest / EVENTS)))
+            told.append((done, of))
+
+        compute(lead, small.task, small.task.data.prepare(), laboratory.root / str(seconds), tell, seconds)
+        assert seen[-1] == last
+        assert told == [(step, small.steps) for step in range(1, small.steps + 1) for _ in lead.stack]
 
 
 def test_the_machines_of_a_merge_each_did_a_part(laboratory, small):

@@ -20,6 +20,13 @@ def length_of(arm: Arm, task: Trained) -> int:
     return task.train_length if arm.length is None else arm.length
 
 
+def check_profile(claim: Claim, profile: Profile) -> None:
+    """What this claim cannot be trained by."""
+    check_processes(claim, profile)
+    check_compiler(claim, profile)
+    check_stack(claim, profile)
+
+
 def check_processes(claim: Claim, profile: Profile) -> None:
     """What several processes cannot train together."""
     together = profile.processes

@@ -17,15 +17,7 @@ from paribus.lab.cell import ENGINE_REVISION, Cell, Environment, revisions_of
 from paribus.lab.claim import Arm, Claim, Measured, Profile, Trained
 from paribus.lab.code import code_hash
 from paribus.lab.combinations import weights_of
-from paribus.lab.fitting import (
-    check_compiler,
-    check_modules,
-    check_processes,
-    check_stack,
-    check_stacked,
-    check_vocabulary,
-    length_of,
-)
+from paribus.lab.fitting import check_modules, check_profile, check_stacked, check_vocabulary, length_of
 from paribus.lab.predictions import Prediction
 from paribus.theory.flops import TRAINING_FACTOR
 from paribus.training.budget import Sized, match, size, width
@@ -358,9 +350,7 @@ def make_plan(
     if isinstance(claim.task, Trained):
         task, contract = claim.task, claim.task.match
         check_vocabulary(claim)
-        check_processes(claim, profile)
-        check_compiler(claim, profile)
-        check_stack(claim, profile)
+        check_profile(claim, profile)
         reference = claim.trained_arms()[0]
         for arm in claim.trained_arms():
             try:

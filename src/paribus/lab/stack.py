@@ -51,22 +51,30 @@ def compute(
         return do(cell, task, stream, cells, tell, checkpoint_seconds)
     assert isinstance(task, Trained)
     assert stream is not None
-    _train(cell, task, stream, cells, tell)
+    _train(cell, task, stream, cells, tell, checkpoint_seconds)
     result: dict[str, Any] = read_json(cells / cell.digest / RESULT, "run the same command again")
     return result
 
 
-def _train(cell: Cell, task: Trained, stream: Stream, cells: Path, tell: Tell) -> None:
+def _train(cell: Cell, task: Trained, stream: Stream, cells: Path, tell: Tell, checkpoint_seconds: float) -> None:
     """All seeds of a stack, since the bits of each depend on that; what is finished stays as it is."""
     assert cell.steps is not None
     assert cell.learning_rate is not None
     steps, recipe, began = cell.steps, cell.recipe or task.recipe, time.perf_counter()
     folders = {one.replicate: begin(one, cells) for one in cell.stacked if not whole(cells / one.digest)}
     starts = [start_of(one, cells, device_of(one)) for one in cell.stacked]
-    files = {
-        seed: EventFile(folder / EVENTS, lambda event: tell(event["step"] + 1, steps))
-        for seed, folder in folders.items()
-    }
+    shown = began
+
+    def told(event: dict[str, Any]) -> None:
+        """Others see by the files that a stack is alive, as they do by the checkpoints of a single training."""
+        nonlocal shown
+        tell(event["step"] + 1, steps)
+        if time.perf_counter() - shown > checkpoint_seconds:
+            for file in files.values():
+                file.flush()
+            shown = time.perf_counter()
+
+    files = {seed: EventFile(folder / EVENTS, told) for seed, folder in folders.items()}
     try:
         with overheard() as programs:
             outcomes = train_stacked(

@@ -46,7 +46,7 @@ line = FakeRow(image=TASK.image, sizes=TASK.sizes, largest=TASK.largest)
 SD = {"unseen": 0.1, "unseen-fractional": 0.1, "unseen-v2": 0.1, "seen": 0.03, "seen-fractional": 0.03, "seen-v2": 0.03}
 SKETCHED = (
     "the post has no experiment and expects that accuracy may not improve; the size is that of its re-check. Informed "
-    "by one-seed sketches of the flat arm alone, on seen widths alone, by which task, widths, rate and steps were "
+    "by one-seed sketches of the flat arm alone, on seen widths alone, by which task, model, rate and steps were "
     "chosen: 1.00 after 1200 steps; questions after the picture, in two hops, were not learned in 600"
 )
 

@@ -70,7 +70,7 @@ def test_close_cancels(losses, settings_of, tmp_path):
         time.sleep(0.1)
 
     def at_work():
-        return [one for one in psutil.process_iter() if one.name().startswith("ray::answer_to")]
+        return [one for one in psutil.process_iter(["name"]) if one.info["name"].startswith("ray::answer_to")]
 
     assert at_work()
     executor.close()

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from paribus.core.errors import ConfigError
+from paribus.lab import power
 from paribus.lab.predictions import Equivalent, Greater, NotWorse
 from paribus.lab.statistics import Paired
 from paribus.lab.verdict import Measure, judge
@@ -173,6 +174,11 @@ def test_an_undecided_prediction_says_how_many_seeds_would_do():
     # Beyond a predicted size, what counts is the distance from it.
     shifted = judge([LONGER], "longer", results(new=spread(0.352), plain=0.3), MEASURES).headline
     assert shifted.seeds_needed == as_estimated.headline.seeds_needed
+    # Where the estimate is far beyond the margin, few seeds are missing: those that the sign-flip test needs.
+    four = results(new=spread(0.4)[:4], plain=[0.3] * 4)
+    few = judge([LONGER.with_margin(0.001)], "longer", four, MEASURES).headline
+    assert few.word == "undecided"
+    assert few.seeds_needed == power.fewest_seeds()
 
 
 @pytest.mark.parametrize(

@@ -241,13 +241,14 @@ def _word(prediction: Prediction, evidence: Evidence, noise: Paired | None, smok
 def _seeds_needed(prediction: Prediction, paired: Paired, comparisons: int) -> int | None:
     """Pairs that would decide at the observed sd with power 0.8, none without a variance to go by.
 
-    For a margin m: were the arms equal (NotWorse, Equivalent), or m beyond the predicted size (Greater). A Greater
-    without a margin: were the estimate the truth.
+    Equivalent: were the arms equal. Greater and NotWorse: were the estimate the truth, or the truth the margin away
+    from the border, whichever is farther: an estimate at the border asks for more pairs than the margin is worth.
     """
     if paired.n < 2 or paired.sd == 0:
         return None
-    margin = getattr(prediction, "margin", None)
     if isinstance(prediction, Equivalent):
         return power.seeds_for_equivalence(prediction.margin, paired.sd, comparisons)
-    effect = abs(paired.mean - getattr(prediction, "by", 0.0)) if margin is None else margin
+    margin = getattr(prediction, "margin", None) or 0.0
+    border = getattr(prediction, "by", -margin)
+    effect = max(margin, abs(paired.mean - border))
     return power.seeds_for_effect(effect, paired.sd, comparisons) if effect > 0 else None

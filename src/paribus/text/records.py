@@ -56,7 +56,7 @@ def _rows(path: Path, stream: Any, field: str) -> Iterator[tuple[int, bytes]]:
     pyarrow, reader = optional("pyarrow", "data"), optional("pyarrow.parquet", "data")
     row = 0
     try:
-        # Read piece by piece: by default all of a row group would be held at once.
+        # Read piece by piece: by default the whole column of a row group would be held, as it is stored.
         table = reader.ParquetFile(stream, pre_buffer=False, buffer_size=BUFFER)
         columns = table.schema_arrow.names
         if field not in columns:

@@ -1,8 +1,10 @@
 // Addresses in, nothing out: paribus/ops/kernels.py owns every check of types, shapes and memory.
 #include <nanobind/nanobind.h>
 #include <nanobind/stl/tuple.h>
+#include <nanobind/stl/vector.h>
 
 #include <tuple>
+#include <vector>
 
 #include "kernels/attention.hh"
 #include "kernels/table.hh"
@@ -28,6 +30,15 @@ using Array = std::tuple<Address, int64_t, int64_t, int64_t>;
 Heads heads(Array x) {
   return {at<void>(std::get<0>(x)), {std::get<1>(x), std::get<2>(x), std::get<3>(x)}};
 }
+
+// Queries, keys and values of one run, and how many keys it has.
+using Stretch = std::tuple<Array, Array, Array, int64_t>;
+
+Operand operand(Array x) {
+  return {at<void>(std::get<0>(x)), {std::get<1>(x), std::get<2>(x), std::get<3>(x)}};
+}
+
+using Sizes = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t>;
 
 using Dimensions = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t>;
 
@@ -76,6 +87,14 @@ NB_MODULE(_kernels, m) {
           use.cross_entropy_backward[half](at<void>(z), at<int64_t>(targets), ignored, at<float>(log_sum),
                                            at<void>(dz), factor, rows, n, threads);
         });
+  m.def("one_query", [&use](bool half, std::vector<Stretch> stretches, Sizes sizes, Address seen, int64_t seen_batch,
+                            float scale, Address out, int threads) {
+    std::vector<Run> runs;
+    for (const auto& [q, k, v, count] : stretches) runs.push_back({operand(q), operand(k), operand(v), count});
+    const auto [batch, groups, shared, d, e] = sizes;
+    const OneQuery shape{batch, groups, shared, d, e, at<bool>(seen), seen_batch, scale};
+    use.one_query[half](runs.data(), static_cast<int64_t>(runs.size()), shape, at<void>(out), threads);
+  });
   m.def("few_rows",
         [&use](Address x, Address w, Address y, int64_t rows, int64_t n_in, int64_t n_out, int threads) {
           use.few_rows(at<void>(x), at<void>(w), at<void>(y), rows, n_in, n_out, threads);

@@ -2,6 +2,7 @@
 #include "block_rows.hh"
 #include "cross_entropy.hh"
 #include "few_rows.hh"
+#include "one_query.hh"
 #include "rms_norm.hh"
 #include "rotate.hh"
 #include "softmax.hh"
@@ -69,6 +70,7 @@ const Table PARIBUS_TABLE = {
     {rotate_any<F>, rotate_any<H>},
     {cross_entropy_any<F>, cross_entropy_any<H>},
     {cross_entropy_backward_any<F>, cross_entropy_backward_any<H>},
+    {one_query<F>, one_query<H>},
     few_rows_half,
     {block_rows<Codes4>, block_rows<Codes8>},
 };

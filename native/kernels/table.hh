@@ -11,6 +11,24 @@ struct Layout {  // strides in elements of the axes batch, heads, length
   int64_t batch, heads, length;
 };
 
+struct Operand {  // rows of contiguous numbers
+  const void* data;
+  Layout at;
+};
+
+struct Run {  // `count` keys and values that lie one after the other, and the queries as they meet these keys
+  Operand q, k, v;
+  int64_t count;
+};
+
+struct OneQuery {
+  int64_t batch, groups, shared;  // `shared` query heads read one head of keys
+  int64_t d, e;                   // widths of a key and of a value
+  const bool* seen;               // which keys of all runs are seen; null: all
+  int64_t seen_batch;             // its stride, 0 where it holds for all sequences
+  float scale;
+};
+
 struct Table {
   const char* name;
   void (*causal_softmax[2])(void*, int64_t, int64_t, int64_t, float, int);
@@ -23,6 +41,7 @@ struct Table {
   void (*cross_entropy[2])(const void*, const int64_t*, int64_t, float*, float*, int64_t, int64_t, int);
   void (*cross_entropy_backward[2])(const void*, const int64_t*, int64_t, const float*, void*, float, int64_t, int64_t,
                                     int);
+  void (*one_query[2])(const Run*, int64_t, const OneQuery&, void*, int);
   void (*few_rows)(const void*, const void*, void*, int64_t, int64_t, int64_t, int);
   void (*block_rows[2])(const float*, const uint8_t*, float*, int64_t, int64_t, int64_t, int);
 };

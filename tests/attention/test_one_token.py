@@ -65,7 +65,7 @@ def test_far_keys_are_not_turned(monkeypatch):
     """What a plain step costs, and the rotation of the last w keys."""
     turned = []
     rotate = Rotary.rotate
-    monkeypatch.setattr(Rotary, "rotate", lambda self, x, at: (turned.append(x.shape[2]), rotate(self, x, at))[1])
+    monkeypatch.setattr(Rotary, "rotate", lambda self, x, *at: (turned.append(x.shape[2]), rotate(self, x, *at))[1])
     position = Rotary(map=ReRoPE(window=5))
     q, k = torch.randn(1, 2, 1, 6), torch.randn(1, 2, 40, 6)
     at = torch.arange(40)[None]

@@ -14,6 +14,8 @@ from torch.nn import functional as F
 
 from paribus.attention.attend import attend
 from paribus.attention.materialised import causal_bias, materialised
+from paribus.attention.one_query import Run, beats_fused
+from paribus.attention.one_query import one_query as read_once
 from paribus.attention.programs import FEW, Program, current, shape_of, tell
 from paribus.attention.tiled import available, tiled
 from paribus.normalizers.base import Normalizer
@@ -134,6 +136,9 @@ def run(
         if choice.program == "materialised":
             return materialised(rotated_q, rotated_k, v, scale)
         if choice.program == "fused":
+            run = Run(rotated_q, rotated_k, v)
+            if one_query and beats_fused(run, normalizer, mask):
+                return read_once([run], scale=scale, normalizer=normalizer, mask=mask)
             return fused(rotated_q, rotated_k, v, scale=scale, mask=mask, causal=plain_causal)
         pieces = [Piece(rotated_q, rotated_k, None)]
     else:

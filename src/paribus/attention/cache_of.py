@@ -1,5 +1,7 @@
 """Which cache a position code decodes with, and what it holds and costs."""
 
+from collections.abc import Sequence
+
 from paribus.attention.caches import KeyValueCache, RawKeys, RotatedKeys
 from paribus.attention.map_keys import count_sinks, ring_width
 from paribus.attention.mapped_keys import MappedKeys
@@ -39,5 +41,5 @@ def scored(position: Position, length: int) -> int:
     return min(length, ring_width(pieces)) + count_sinks(pieces)
 
 
-def _bounded(pieces: list[MapPiece]) -> bool:
+def _bounded(pieces: Sequence[MapPiece]) -> bool:
     return all(piece.pairs.reach is not None or piece.pairs.earliest is not None for piece in pieces)

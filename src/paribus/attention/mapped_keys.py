@@ -1,17 +1,17 @@
 """The cache of a relative-position map that reads all keys: decoding at the price of plain attention.
 
 Keys are stored as the far piece turns them (ReRoPE: not at all), and the last w also as the near piece does, in a ring:
-no key is ever turned twice. A query meets one range of keys in each piece, so one token needs one product a piece and
+no key is ever turned twice. A query meets one range of keys in each piece, so one token reads each key once and needs
 no table of pairs.
 """
 
 import torch
 from torch import Tensor
 
-from paribus.attention.attend import grouped_scores, grouped_values
 from paribus.attention.caches import KeyValueCache
 from paribus.attention.map_keys import ring_width, turn, turn_back
-from paribus.attention.ring import from_ring, to_ring
+from paribus.attention.one_query import Run, one_query
+from paribus.attention.ring import from_ring, last, to_ring
 from paribus.normalizers.base import Normalizer
 from paribus.positions.base import Position
 from paribus.positions.pairs import ChunksBack, Near
@@ -69,9 +69,11 @@ class MappedKeys(KeyValueCache):
         return self._read_one(q, positions, scale, normalizer, mask)
 
     def store(self, keys: Tensor, values: Tensor, positions: Tensor) -> None:
-        start = self.length
         super().append(turn(self.rotary, keys, self.move, positions), values, positions)
-        to_ring(self.ring, keys, start, lambda x, some: turn(self.rotary, x, self.pieces[0].key, positions[:, some]))
+        if self.ring.shape[2] == 0:
+            return
+        recent, at = last(self.ring, keys), last(self.ring, positions, dim=1)
+        to_ring(self.ring, turn(self.rotary, recent, self.pieces[0].key, at), self.length)
 
     def nbytes(self) -> int:
         return super().nbytes() + self.ring[:, :, : self.length].numel() * self.ring.element_size()
@@ -79,17 +81,17 @@ class MappedKeys(KeyValueCache):
     def _read_one(
         self, q: Tensor, positions: Tensor, scale: float, normalizer: Normalizer, mask: Tensor | None
     ) -> Tensor:
-        last = self.length - 1
-        parts: dict[int, Tensor] = {}
+        newest = self.length - 1
+        runs: dict[int, Run] = {}
         for piece in self.pieces:
-            span = piece.pairs.span(last)
+            span = piece.pairs.span(newest)
             assert span is not None
             low, high = span
             if low >= high:
                 continue
-            turned = self.rotary.rotate(q, piece.query(positions)) * scale
+            turned = self.rotary.rotate(q, positions, piece.query)
             near = isinstance(piece.pairs, Near)
-            slices = from_ring(self.ring, low, high) if near else [self.keys[:, :, low:high]]
-            parts[low] = torch.cat([grouped_scores(turned, one) for one in slices], dim=-1)
-        scores = torch.cat([parts[low] for low in sorted(parts)], dim=-1)
-        return grouped_values(normalizer(scores, mask), self.values[:, :, : self.length])
+            for keys in from_ring(self.ring, low, high) if near else [self.keys[:, :, low:high]]:
+                runs[low] = Run(turned, keys, self.values[:, :, low : low + keys.shape[2]])
+                low += keys.shape[2]
+        return one_query([runs[low] for low in sorted(runs)], scale=scale, normalizer=normalizer, mask=mask)

@@ -5,10 +5,9 @@ several times a plain step; so a piece turns its own range only, and none where 
 far piece). MappedKeys and SinkKeys turn no key twice.
 """
 
-import torch
 from torch import Tensor
 
-from paribus.attention.attend import grouped_scores, grouped_values
+from paribus.attention.one_query import Run, one_query
 from paribus.normalizers.base import Normalizer
 from paribus.positions.base import Position
 from paribus.positions.maps.base import At
@@ -35,7 +34,7 @@ def one_token(
     if not isinstance(position, Rotary) or position.separable or position.scaling.changes or q.shape[2] != 1:
         return None
     n_keys = k.shape[2]
-    parts: dict[int, Tensor] = {}
+    runs: dict[int, Run] = {}
     for piece in position.map.causal_pieces():
         span = None if isinstance(piece.pairs, ChunksBack) else piece.pairs.span(n_keys - 1)
         if span is None:
@@ -46,9 +45,8 @@ def one_token(
         keys = k[:, :, low:high]
         if piece.key is not None or position.scaling.magnitude != 1.0:
             keys = position.rotate(keys, (piece.key or At(0))(k_positions[:, low:high]))
-        query = position.rotate(q, piece.query(q_positions)) * scale
-        parts[low] = grouped_scores(query, keys)
-    scores = torch.cat([parts[low] for low in sorted(parts)], dim=-1)
-    if scores.shape[-1] != n_keys:  # of a map that hides some
+        query = position.rotate(q, q_positions, piece.query)
+        runs[low] = Run(query, keys, v[:, :, low:high])
+    if sum(run.keys.shape[2] for run in runs.values()) != n_keys:  # of a map that hides some
         return None
-    return grouped_values(normalizer(scores, mask).to(v.dtype), v)
+    return one_query([runs[low] for low in sorted(runs)], scale=scale, normalizer=normalizer, mask=mask)

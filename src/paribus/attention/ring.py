@@ -3,20 +3,25 @@
 Tensors are (batch, heads, tokens, width); the ring has its slots in place of the tokens.
 """
 
-from collections.abc import Callable
-
-import torch
 from torch import Tensor
 
 
-def to_ring(ring: Tensor, x: Tensor, start: int, turn: Callable[[Tensor, slice], Tensor] | None = None) -> None:
-    """Write the tokens start, start + 1, ... of x, the last ones that the ring has room for."""
+def last(ring: Tensor, x: Tensor, dim: int = 2) -> Tensor:
+    """The last tokens of x, as many as the ring has room for; x itself where it has room for all."""
+    surplus = x.shape[dim] - ring.shape[2]
+    return x if surplus <= 0 else x.narrow(dim, surplus, ring.shape[2])
+
+
+def to_ring(ring: Tensor, x: Tensor, length: int) -> None:
+    """Write x, of no more tokens than the ring has room for: the last ones of a text of this length."""
     n, size = x.shape[2], ring.shape[2]
-    if size == 0:
+    if n == 0:
         return
-    some = slice(max(0, n - size), n)
-    slots = torch.arange(start + some.start, start + n, device=x.device) % size
-    ring[:, :, slots] = x[:, :, some] if turn is None else turn(x[:, :, some], some)
+    first = (length - n) % size
+    head = min(n, size - first)
+    ring[:, :, first : first + head] = x[:, :, :head]
+    if head < n:
+        ring[:, :, : n - head] = x[:, :, head:]
 
 
 def from_ring(ring: Tensor, low: int, high: int) -> list[Tensor]:

@@ -6,10 +6,10 @@ The query is turned anew for the sinks, not the sinks for the query: one product
 import torch
 from torch import Tensor
 
-from paribus.attention.attend import grouped_scores, grouped_values
 from paribus.attention.caches import KeyValueCache
 from paribus.attention.map_keys import count_sinks, ring_width, turn, turn_back
-from paribus.attention.ring import from_ring, to_ring
+from paribus.attention.one_query import Run, one_query
+from paribus.attention.ring import from_ring, last, to_ring
 from paribus.normalizers.base import Normalizer
 from paribus.positions.base import Position
 from paribus.positions.rotary import Rotary
@@ -90,11 +90,12 @@ class SinkKeys(KeyValueCache):
         )
 
     def store(self, keys: Tensor, values: Tensor, positions: Tensor) -> None:
-        start, self.length = self.length, self.room_for(keys.shape[2])
+        self.length = self.room_for(keys.shape[2])
+        recent = last(self.keys, positions, dim=1)
+        to_ring(self.keys, self.rotary.rotate(last(self.keys, keys), recent), self.length)
+        to_ring(self.values, last(self.values, values), self.length)
+        to_ring(self.positions[:, None, : self.capacity, None], recent[:, None, :, None], self.length)
         positions = positions.expand(len(keys), -1)
-        to_ring(self.keys, keys, start, lambda x, some: self.rotary.rotate(x, positions[:, some]))
-        to_ring(self.values, values, start)
-        to_ring(self.positions[:, None, : self.capacity, None], positions[:, None, :, None], start)
         if self.sinks is None or int(positions.min()) >= self.sink_keys.shape[2]:
             return
         for place in range(self.sink_keys.shape[2]):
@@ -126,25 +127,21 @@ class SinkKeys(KeyValueCache):
     ) -> Tensor | None:
         """Store the next token and attend with it."""
         self.store(key, value, positions)
-        window, last = ring_width(self.pieces), self.length - 1
+        window, newest = ring_width(self.pieces), self.length - 1
         low = max(0, self.length - window)
-        turned = self.rotary.rotate(q, positions) * scale
-        slices = from_ring(self.keys, low, last + 1)
-        scores = [grouped_scores(turned, one) for one in slices]
-        values = from_ring(self.values, low, last + 1)
+        turned = self.rotary.rotate(q, positions)
+        held = zip(from_ring(self.keys, low, newest + 1), from_ring(self.values, low, newest + 1), strict=True)
+        runs = [Run(turned, *one) for one in held]
         seen = None if mask is None else mask[..., low:]
         if self.sinks is not None:
-            far = self.rotary.rotate(q, self.sinks.query(positions)) * scale
-            scores.append(grouped_scores(far, self.sink_keys))
-            values.append(self.sink_values)
+            far = self.rotary.rotate(q, positions, self.sinks.query)
+            runs.append(Run(far, self.sink_keys, self.sink_values))
             places = torch.arange(self.sink_keys.shape[2], device=q.device)
             there = ((positions[:, :, None] - places) >= window)[:, None] & self._come
             if seen is None:
-                seen = torch.ones(1, 1, 1, last + 1 - low, dtype=torch.bool, device=q.device)
+                seen = torch.ones(1, 1, 1, newest + 1 - low, dtype=torch.bool, device=q.device)
             else:
                 there = there & seen[..., -1:]
             batch = max(len(there), len(seen))
             seen = torch.cat((seen.expand(batch, -1, -1, -1), there.expand(batch, seen.shape[1], -1, -1)), dim=-1)
-        weights = normalizer(torch.cat(scores, dim=-1), seen)
-        parts = weights.split([one.shape[2] for one in values], dim=-1)
-        return torch.stack([grouped_values(w, one) for w, one in zip(parts, values, strict=True)]).sum(dim=0)
+        return one_query(runs, scale=scale, normalizer=normalizer, mask=seen)

@@ -21,6 +21,19 @@ def rms_norm_backward(
     block: int,
     threads: int,
 ) -> None: ...
+
+Array = tuple[int, int, int, int]
+
+def one_query(
+    half: bool,
+    runs: list[tuple[Array, Array, Array, int]],
+    sizes: tuple[int, int, int, int, int],
+    seen: int,
+    seen_batch: int,
+    scale: float,
+    out: int,
+    threads: int,
+) -> None: ...
 def few_rows(x: int, w: int, y: int, rows: int, n_in: int, n_out: int, threads: int) -> None: ...
 def block_rows(bytes: bool, x: int, w: int, y: int, rows: int, n_in: int, n_out: int, threads: int) -> None: ...
 def rotate(
@@ -54,9 +67,6 @@ def cross_entropy_backward(
     n: int,
     threads: int,
 ) -> None: ...
-
-Array = tuple[int, int, int, int]
-
 def attention_available() -> bool: ...
 def attention(
     q: Array,

@@ -4,6 +4,8 @@ They know nothing of autograd: whoever calls one asks `usable` first, keeps the 
 tensor, and writes the backward pass. All arithmetic is float32; 16-bit results are rounded once. Threads are torch's.
 """
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -91,6 +93,38 @@ def rms_norm_backward(dy: Tensor, x: Tensor, gain: Tensor, inverse: Tensor) -> t
     made = (dx.data_ptr(), sums.data_ptr())
     _kernels.rms_norm_backward(_half(x), _half(dy), *given, *made, rows, d, ROWS_AT_ONCE, torch.get_num_threads())
     return dx, sums.sum(dim=0)
+
+
+Run = tuple[Tensor, Tensor, Tensor]
+
+
+def one_query(runs: Sequence[Run], scale: float, seen: Tensor | None = None) -> Tensor:
+    """softmax(scale q k^T) v over the keys of all runs together, for one query a head: (batch, heads, 1, e).
+
+    runs: q (batch, heads, 1, d) as it meets these keys, k (batch, kv_heads, n, d) and v (batch, kv_heads, n, e), each
+    strided but for its last axis. seen: boolean (batch or 1, all keys); a query that sees none gives zeros.
+    """
+    q, k, v = runs[0]
+    (batch, heads, _, d), groups, e = q.shape, k.shape[1], v.shape[3]
+    given, keys = [], 0
+    for q, k, v in runs:
+        n = k.shape[2]
+        assert q.dtype == k.dtype == v.dtype
+        assert (q.shape, k.shape, v.shape) == ((batch, heads, 1, d), (batch, groups, n, d), (batch, groups, n, e))
+        assert q.stride(-1) == k.stride(-1) == v.stride(-1) == 1
+        given.append((_array(q), _array(k), _array(v), n))
+        keys += n
+    out = torch.empty(batch, heads, 1, e, dtype=q.dtype)
+    address, step = 0, 0
+    if seen is not None:
+        assert seen.dtype == torch.bool
+        assert seen.shape == (len(seen), keys)
+        seen = seen.contiguous()
+        address, step = seen.data_ptr(), 0 if len(seen) == 1 else keys
+    threads = 1 if keys * batch * groups * (d + e) < ALONE else torch.get_num_threads()
+    sizes = (batch, groups, heads // groups, d, e)
+    _kernels.one_query(_half(q), given, sizes, address, step, scale, out.data_ptr(), threads)
+    return out
 
 
 def few_rows(x: Tensor, weight: Tensor) -> Tensor:

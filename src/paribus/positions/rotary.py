@@ -6,6 +6,7 @@ rounded to float32, since a float32 angle loses its phase at large positions; bf
 of 16 bits are turned in float32 and rounded once, after it.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import ClassVar
 
@@ -68,19 +69,20 @@ class Rotary(Position):
         exponent = torch.arange(0, head_dim, 2, dtype=torch.float64) / head_dim
         return self.scaling(self.base**-exponent)
 
-    def rotate(self, x: Tensor, positions: Tensor) -> Tensor:
-        return self.pairing.rotate(x, *self._table(positions, x))
+    def rotate(self, x: Tensor, positions: Tensor, move: Move = stay) -> Tensor:
+        """x turned to where `move` moves these positions."""
+        return self.pairing.rotate(x, *self._table(positions, x, move))
 
     def rotate_back(self, x: Tensor, positions: Tensor) -> Tensor:
         """What `rotate` to these positions made of it."""
         return self.rotate(x, -positions) / self.scaling.magnitude**2
 
-    def _table(self, positions: Tensor, like: Tensor) -> Table:
+    def _table(self, positions: Tensor, like: Tensor, move: Move = stay) -> Table:
         """cos and sin (batch or 1, 1, length, head_dim / 2) of the angles, times the magnitude of the scaling.
 
         Made once for these positions: queries, keys and all layers of a step ask for the same.
         """
-        return table(self, positions, like, lambda: self._new_table(positions, like))
+        return table((self, move), positions, like, lambda: self._new_table(move(positions), like))
 
     def _new_table(self, positions: Tensor, like: Tensor) -> Table:
         theta = self.frequencies(like.shape[-1]).to(like.device)
@@ -91,7 +93,7 @@ class Rotary(Position):
             cos, sin = cos * magnitude, sin * magnitude
         return cos.to(dtype), sin.to(dtype)
 
-    def _map_pieces(self, causal: bool) -> list[MapPiece]:
+    def _map_pieces(self, causal: bool) -> Sequence[MapPiece]:
         return self.map.causal_pieces() if causal else self.map.pieces()
 
     def pieces(self, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor, causal: bool) -> list[Piece]:
@@ -114,7 +116,7 @@ class Rotary(Position):
             # The first piece of a map that sees all owns what no other does.
             owns = None if not found and self.map.sees_all else piece.pairs(m, n)
             turned = k if key is None else self.rotate(k, key)
-            found.append(Piece(self.rotate(q, piece.query(q_positions)), turned, owns))
+            found.append(Piece(self.rotate(q, q_positions, piece.query), turned, owns))
         return found
 
     def shares(

@@ -8,6 +8,7 @@ that none owns are not seen. Positions are whole numbers from 0.
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import ClassVar, NamedTuple
 
 import torch
@@ -51,9 +52,9 @@ class PositionMap(Part, ABC):
     @abstractmethod
     def pieces(self) -> list[MapPiece]: ...
 
-    def causal_pieces(self) -> list[MapPiece]:
-        """Those that own pairs with n <= m."""
-        return [piece for piece in self.pieces() if not piece.pairs.ahead]
+    def causal_pieces(self) -> tuple[MapPiece, ...]:
+        """Those that own pairs with n <= m: the same objects for equal maps, so that layers share a move's tables."""
+        return _causal_pieces(self)
 
     @property
     def is_identity(self) -> bool:
@@ -63,3 +64,8 @@ class PositionMap(Part, ABC):
     def sees_all(self) -> bool:
         """False when some pairs are hidden."""
         return True
+
+
+@cache
+def _causal_pieces(position_map: PositionMap) -> tuple[MapPiece, ...]:
+    return tuple(piece for piece in position_map.pieces() if not piece.pairs.ahead)

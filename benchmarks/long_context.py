@@ -30,6 +30,7 @@ from paribus.attention.layout import Layout
 from paribus.attention.mapped_keys import MappedKeys
 from paribus.attention.piecewise import piecewise
 from paribus.normalizers.softmax import Softmax
+from paribus.ops import kernels
 from paribus.positions.maps.rerope import ReRoPE
 from paribus.positions.rotary import Rotary
 from report import Table, at_most, grid, one_thread, ratios, times, versions
@@ -170,6 +171,11 @@ def one_token(table: Table, n: int, repeats: int, most: float) -> None:
         stored, read, _ = rotated.append(ROPE.rotate(k, last), v, last)
         F.scaled_dot_product_attention(ROPE.rotate(q, last), stored, read, scale=SCALE)
 
+    def rope_once() -> None:
+        rotated.length = n
+        stored, read, _ = rotated.append(ROPE.rotate(k, last), v, last)
+        kernels.one_query([(ROPE.rotate(q, last), stored, read)], SCALE)
+
     def ring() -> None:
         ringed.length = n
         ringed.decode(q, k, v, last, SCALE, Softmax(), None)
@@ -178,7 +184,13 @@ def one_token(table: Table, n: int, repeats: int, most: float) -> None:
         everywhere = torch.arange(n + 1)[None]
         attend(mapped.pieces(q, raw[0], last, everywhere, True), raw[1], scale=SCALE, normalizer=Softmax())
 
-    runs = times({ROPE_SDPA: rope, REROPE: ring, "ReRoPE, keys turned at every token": all_keys_again}, repeats)
+    subjects = {
+        ROPE_SDPA: rope,
+        "RoPE, our kernel": rope_once,
+        REROPE: ring,
+        "ReRoPE, keys turned at every token": all_keys_again,
+    }
+    runs = times(subjects, repeats)
     for name, seconds in runs.items():
         table.row(case, name, "time", "s", seconds)
     compare(table, case, runs, most)

@@ -65,7 +65,7 @@ def test_lower_is_better_is_told_the_right_way_round(make: Callable[..., Record]
     outcome = judged(Greater("p", "a", **GIVEN), around(-0.2))
     told = words.result(record, outcome)
     assert told.startswith("In loss, b was better than a by 0.2")
-    assert "−0.2" in told
+    assert "the difference is +0.1980 to +0.2020 nats" in told, "the interval is that of b over a, as the sentence is"
 
 
 def test_the_command_repeats_seeds_that_were_asked_for(make: Callable[..., Record]) -> None:

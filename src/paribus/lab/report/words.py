@@ -46,10 +46,13 @@ def result(record: Record, outcome: Outcome) -> str:
     ]
     size = shown.difference(abs(mean), scale).lstrip("+")
     unit = f" {shown.difference_unit}" if shown.difference_unit else ""
+    low, high = outcome.evidence.ci95 if outcome.paired.n >= 2 else (mean, mean)
     if outcome.paired.resolution >= abs(mean):
         what = f"there was no difference between {arm} and {than}"
     else:
-        first, second = (arm, than) if mean > 0 else (than, arm)
+        first, second = arm, than
+        if mean < 0:  # the interval is told as the sentence goes
+            first, second, low, high = than, arm, -high, -low
         what = f"{first} was better than {second} by {size}{unit} on average"
     told = f"In {metric_words(prediction.metric)}, {what}"
     if len(means) == 2:
@@ -57,7 +60,7 @@ def result(record: Record, outcome: Outcome) -> str:
     n = outcome.paired.n
     if n < 2:
         return f"{told}, from {pairs(record, n)}: a single pair has no interval."
-    ends = interval(shown, outcome.evidence.ci95, scale)
+    ends = interval(shown, (low, high), scale)
     return f"{told}, over {pairs(record, n)}; the adjusted 95 % interval of the difference is {ends}{unit}."
 
 

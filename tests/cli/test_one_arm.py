@@ -77,7 +77,9 @@ def test_train_then_evaluate_then_generate(paribus_command, model):
     )
     assert values.keys() == {"loss@8", "loss@16", "accuracy@8", "accuracy@16"}
     assert 0 < values["loss@16"] < 10
-    table = paribus_command("evaluate", model, "--at", "16", "--last", "8", "--windows", "9", "--split", "dev")
+    table = paribus_command(
+        "evaluate", model, "--at", "16", "--last", "8", "--windows", "9", "--split", "dev", "--device", "cpu"
+    )
     assert "16" in table.out
     first = paribus_command("generate", model, "--prompt", "7 und ä", "--tokens", "12")
     assert (first.code, first.err) == (0, "")
@@ -234,6 +236,7 @@ def test_what_cannot_be_read(refused, paribus_command, model, tiny):
     assert "expected a positive number" in refused("generate", model, "--temperature=-1")
     assert "expected lengths such as" in refused("evaluate", model, "--at", "8,many")
     assert "expected dev or test" in refused("evaluate", model, "--split", "train")
+    assert "--device tpu: expected cpu, cuda or cuda:N" in refused("evaluate", model, "--device", "tpu")
     assert "windows = 0" in refused("evaluate", model, "--at", "8", "--last", "8", "--windows", "0")
     assert "last = 9" in refused("evaluate", model, "--at", "8", "--last", "9")
     assert "python-docs" in refused("evaluate", model, "--at", "8", "--last", "8", "--corpus", "python-doc")

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from paribus.core.errors import ConfigError
+from paribus.positions.maps.rerope import ReRoPE
 from paribus.positions.no_position import NoPosition
 from paribus.positions.pairing.half_split import HalfSplit
 from paribus.positions.pairing.interleaved import Interleaved
@@ -153,6 +154,18 @@ def test_tables_go_with_their_positions():
     before = len(TABLES)
     del at
     assert len(TABLES) == before - 1
+
+
+@pytest.mark.parametrize("causal", [True, False])
+def test_kept_positions_gather_no_tables(causal):
+    """However often they are asked for, by however many equal maps, and changed in place."""
+    at, x = torch.arange(9)[None], torch.randn(1, 2, 9, 8)
+    sizes = []
+    for _ in range(3):
+        Rotary(map=ReRoPE(window=3)).pieces(x, x, at, at, causal)
+        sizes.append(len(TABLES[at]))
+        at += 1
+    assert sizes == [sizes[0]] * 3
 
 
 def test_tables_of_inference_mode_are_not_kept():

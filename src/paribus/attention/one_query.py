@@ -57,5 +57,6 @@ def streamed(runs: Sequence[Run], normalizer: Normalizer, mask: Tensor | None, n
     if torch.is_grad_enabled() and any(x.requires_grad for x in tensors):
         return False
     one_type = len({x.dtype for x in tensors}) == 1 and all(x.stride(-1) == 1 for x in tensors)
-    keys = sum(run.keys.shape[2] for run in runs)
-    return one_type and (mask is None or (mask.ndim == 4 and mask.shape[1:] == (1, 1, keys)))
+    batch, keys = len(runs[0].query), sum(run.keys.shape[2] for run in runs)
+    rows = ((1, 1, 1, keys), (batch, 1, 1, keys))  # one for all heads of a text
+    return one_type and (mask is None or (mask.is_cpu and mask.shape in rows))

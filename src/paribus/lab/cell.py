@@ -17,7 +17,7 @@ from paribus.losses.output.base import OutputLoss
 from paribus.training.recipe import Recipe
 
 # Raised when the loop, the evaluation, the models or attention engine change numbers (tests/test_revisions.py).
-ENGINE_REVISION = 5
+ENGINE_REVISION = 6
 
 Kind = Literal["train", "read", "measure"]
 

@@ -106,6 +106,7 @@ def one_query(runs: Sequence[Run], scale: float, seen: Tensor | None = None) -> 
     """
     q, k, v = runs[0]
     (batch, heads, _, d), groups, e = q.shape, k.shape[1], v.shape[3]
+    assert heads % groups == 0
     given, keys = [], 0
     for q, k, v in runs:
         n = k.shape[2]
@@ -118,7 +119,8 @@ def one_query(runs: Sequence[Run], scale: float, seen: Tensor | None = None) -> 
     address, step = 0, 0
     if seen is not None:
         assert seen.dtype == torch.bool
-        assert seen.shape == (len(seen), keys)
+        assert seen.is_cpu
+        assert seen.shape in ((1, keys), (batch, keys))
         seen = seen.contiguous()
         address, step = seen.data_ptr(), 0 if len(seen) == 1 else keys
     threads = 1 if keys * batch * groups * (d + e) < ALONE else torch.get_num_threads()

@@ -94,7 +94,7 @@ class Rotary(Position):
         return cos.to(dtype), sin.to(dtype)
 
     def _map_pieces(self, causal: bool) -> Sequence[MapPiece]:
-        return self.map.causal_pieces() if causal else self.map.pieces()
+        return self.map.causal_pieces() if causal else self.map.kept_pieces()
 
     def pieces(self, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor, causal: bool) -> list[Piece]:
         m, n = q_positions[:, None, :, None], k_positions[:, None, None, :]

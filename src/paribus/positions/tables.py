@@ -9,8 +9,8 @@ from torch.utils.weak import WeakIdKeyDictionary
 from paribus.ops import kernels
 
 Table = tuple[Tensor, Tensor]
-# What was made for positions that are still in use.
-TABLES: MutableMapping[Tensor, dict[Hashable, Table]] = WeakIdKeyDictionary()
+# What was made for positions that are still in use, with the version of the tensor that it was made from.
+TABLES: MutableMapping[Tensor, dict[Hashable, tuple[int, Table]]] = WeakIdKeyDictionary()
 
 
 def table(code: Hashable, positions: Tensor, like: Tensor, make: Callable[[], Table]) -> Table:
@@ -18,7 +18,9 @@ def table(code: Hashable, positions: Tensor, like: Tensor, make: Callable[[], Ta
     if kernels.mapped() or torch.compiler.is_compiling() or torch.is_inference_mode_enabled():
         return make()
     kept = TABLES.setdefault(positions, {})
-    key = (code, positions._version, like.shape[-1], like.dtype, like.device)
-    if key not in kept:
-        kept[key] = make()
-    return kept[key]
+    key = (code, like.shape[-1], like.dtype, like.device)
+    version, found = kept.get(key, (None, None))
+    if found is None or version != positions._version:
+        found = make()
+        kept[key] = positions._version, found
+    return found

@@ -1,5 +1,9 @@
+import json
+import tomllib
 from collections.abc import Callable
 from dataclasses import replace
+
+import numpy
 
 from paribus.attention.grouped_query import GroupedQuery
 from paribus.attention.masks.sliding_window import SlidingWindow
@@ -37,6 +41,20 @@ def test_parts_read_like_code_without_their_defaults() -> None:
     assert spell([1]) == "(1,)"
     assert spell({"a": None, "f": spell}) == "{a=None, f=spell}"
     assert spell("text") == "text"
+
+
+def test_what_reads_alike_is_told_apart() -> None:
+    near = replace(MIXER, position=Rotary(base=1000001.0))
+    assert list(differences(replace(MIXER, position=Rotary(base=1e6)), near)) == [
+        ("position.base", "1000000.0", "1000001.0")
+    ]
+    assert list(differences({"f": json.load}, {"f": tomllib.load})) == [("f", "json.load", "tomllib._parser.load")]
+
+
+def test_arrays_can_be_compared() -> None:
+    one, other = ({"x": make(2)} for make in (numpy.zeros, numpy.ones))
+    assert list(differences(one, {"x": numpy.zeros(2)})) == []
+    assert list(differences(one, other)) == [("x", "[0. 0.]", "[1. 1.]")]
 
 
 def test_arms_say_whose_weights_they_have(make: Callable[..., Record]) -> None:

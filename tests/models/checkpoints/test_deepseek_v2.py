@@ -19,6 +19,7 @@ from paribus.layers.feed_forward.gated import GatedFeedForward
 from paribus.layers.feed_forward.plain import FeedForward
 from paribus.layers.parameters import draw
 from paribus.models.checkpoints.deepseek_v2 import config_of, described
+from paribus.models.checkpoints.mscale import without_mscale
 from paribus.models.checkpoints.open import load_checkpoint, open_checkpoint, save_checkpoint
 from paribus.positions.pairing.half_split import HalfSplit
 from paribus.positions.scaling.yarn import YaRN
@@ -287,6 +288,26 @@ def test_the_yarn_of_deepseek(tmp_path, mscale):
     old = {"rope_parameters": None, "rope_theta": 500.0, "rope_scaling": yarn | {"rope_type": None, "type": "yarn"}}
     del old["rope_scaling"]["rope_type"], old["rope_scaling"]["rope_theta"]
     assert load_checkpoint_config(tmp_path / "theirs", **old) == ours.config
+
+
+@pytest.mark.parametrize(
+    ("given", "turned", "scores"),
+    [
+        ({}, None, 1.0),
+        ({"mscale": None, "mscale_all_dim": None}, None, 1.0),
+        ({"mscale": 0, "mscale_all_dim": 0}, 1.0, 1.0),  # told to be 0, which is not to tell nothing
+        ({"mscale": 0}, 1.0, 1.0),
+        ({"mscale": 1}, 1 + 0.1 * math.log(4), 1.0),
+        ({"mscale_all_dim": 0}, 1 + 0.1 * math.log(4), 1.0),
+        ({"mscale": 1, "mscale_all_dim": 1}, 1.0, (1 + 0.1 * math.log(4)) ** 2),
+    ],
+    ids=str,
+)
+def test_mscale_as_the_published_code_reads_it(given, turned, scores):
+    rope = {"rope_type": "yarn", "factor": 4.0}
+    told, found = without_mscale({"rope_parameters": rope | given})
+    assert found == pytest.approx(scores)
+    assert told["rope_parameters"].get("attention_factor") == (turned and pytest.approx(turned))
 
 
 @pytest.mark.parametrize(

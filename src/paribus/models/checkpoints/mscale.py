@@ -16,13 +16,14 @@ from paribus.positions.rotary import Rotary
 from paribus.positions.scaling.yarn import YaRN
 
 HOLDERS = ("rope_parameters", "rope_scaling")
+NAMES = ("mscale", "mscale_all_dim")
 
 
 def without_mscale(told: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
     """config.json with the rotary part's factor as attention_factor, and the factor of the scores."""
     holder = next((name for name in HOLDERS if isinstance(told.get(name), Mapping)), None)
     rope = told[holder] if holder is not None else {}
-    if holder is None or not (rope.get("mscale") or rope.get("mscale_all_dim")):
+    if holder is None or all(rope.get(name) is None for name in NAMES):
         return dict(told), 1.0
     if rope.get("rope_type", rope.get("type")) != "yarn":
         raise InputError("config.json has mscale for a rotation that is not yarn, which is not read here")
@@ -31,7 +32,7 @@ def without_mscale(told: Mapping[str, Any]) -> tuple[dict[str, Any], float]:
     turned = number(rope, "attention_factor", _magnitude(factor, number(rope, "mscale", 1.0)) / everywhere)
     if turned < 1:
         raise InputError("config.json has mscale below mscale_all_dim: such a yarn cannot be read here")
-    kept = {name: value for name, value in rope.items() if name not in ("mscale", "mscale_all_dim")}
+    kept = {name: value for name, value in rope.items() if name not in NAMES}
     return {**told, holder: {**kept, "attention_factor": turned}}, everywhere**2
 
 

@@ -52,9 +52,14 @@ class PositionMap(Part, ABC):
     @abstractmethod
     def pieces(self) -> list[MapPiece]: ...
 
+    def kept_pieces(self) -> tuple[MapPiece, ...]:
+        """The same objects for equal maps, so that layers share the tables that are kept for a move."""
+        # Dynamo warns of caches, and keeps no tables.
+        return tuple(self.pieces()) if torch.compiler.is_compiling() else _pieces(self)
+
     def causal_pieces(self) -> tuple[MapPiece, ...]:
-        """Those that own pairs with n <= m: the same objects for equal maps, so that layers share a move's tables."""
-        return _causal_pieces(self)
+        """Those of them that own pairs with n <= m."""
+        return tuple(piece for piece in self.kept_pieces() if not piece.pairs.ahead)
 
     @property
     def is_identity(self) -> bool:
@@ -67,5 +72,5 @@ class PositionMap(Part, ABC):
 
 
 @cache
-def _causal_pieces(position_map: PositionMap) -> tuple[MapPiece, ...]:
-    return tuple(piece for piece in position_map.pieces() if not piece.pairs.ahead)
+def _pieces(position_map: PositionMap) -> tuple[MapPiece, ...]:
+    return tuple(position_map.pieces())

@@ -38,12 +38,25 @@ Operand operand(Array x) {
   return {at<void>(std::get<0>(x)), {std::get<1>(x), std::get<2>(x), std::get<3>(x)}};
 }
 
+// Queries and keys of one run, where they begin, and the first and last keys of every query.
+using Span = std::tuple<Array, Array, int64_t, int64_t, Address, Address>;
+
+SpanRun span_run(const Span& span) {
+  const auto& [q, k, row, key, low, high] = span;
+  return {operand(q), operand(k), row, key, at<int64_t>(low), at<int64_t>(high)};
+}
+
 using Sizes = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t>;
 
 using Dimensions = std::tuple<int64_t, int64_t, int64_t, int64_t, int64_t, int64_t>;
 
 Shape shape(Dimensions x) {
   return {std::get<0>(x), std::get<1>(x), std::get<2>(x), std::get<3>(x), std::get<4>(x), std::get<5>(x)};
+}
+
+SpanShape span_shape(Dimensions x, float scale) {
+  const auto [batch, heads, shared, rows, d, e] = x;
+  return {batch, heads, shared, rows, d, e, scale};
 }
 
 }  // namespace
@@ -95,6 +108,22 @@ NB_MODULE(_kernels, m) {
     const OneQuery shape{batch, groups, shared, d, e, at<bool>(seen), seen_batch, scale};
     use.one_query[half](runs.data(), static_cast<int64_t>(runs.size()), shape, at<void>(out), threads);
   });
+  m.def("span_attention", [&use](std::vector<Span> spans, Array v, Dimensions sizes, float scale, Address out,
+                                 Address log_sums, int threads) {
+    std::vector<SpanRun> runs;
+    for (const Span& span : spans) runs.push_back(span_run(span));
+    const SpanShape shape = span_shape(sizes, scale);
+    use.span_attention(runs.data(), static_cast<int64_t>(runs.size()), operand(v), shape, at<float>(out),
+                       at<float>(log_sums), threads);
+  });
+  m.def("span_attention_backward",
+        [&use](Span span, Array v, Array gradient, Address out, Address log_sums, Dimensions sizes, Axes lengths,
+               float scale, Address dq, Address dk, Address dv, int threads) {
+          const auto [rows, keys, all_keys] = lengths;
+          use.span_attention_backward(span_run(span), operand(v), operand(gradient), at<float>(out),
+                                      at<float>(log_sums), span_shape(sizes, scale), {rows, keys, all_keys},
+                                      at<float>(dq), at<float>(dk), at<float>(dv), threads);
+        });
   m.def("few_rows",
         [&use](Address x, Address w, Address y, int64_t rows, int64_t n_in, int64_t n_out, int threads) {
           use.few_rows(at<void>(x), at<void>(w), at<void>(y), rows, n_in, n_out, threads);

@@ -6,6 +6,8 @@
 #include "rms_norm.hh"
 #include "rotate.hh"
 #include "softmax.hh"
+#include "spans.hh"
+#include "spans_backward.hh"
 #include "table.hh"
 
 namespace paribus::kernels {
@@ -71,6 +73,8 @@ const Table PARIBUS_TABLE = {
     {cross_entropy_any<F>, cross_entropy_any<H>},
     {cross_entropy_backward_any<F>, cross_entropy_backward_any<H>},
     {one_query<F>, one_query<H>},
+    span_attention,
+    span_attention_backward,
     few_rows_half,
     {block_rows<Codes4>, block_rows<Codes8>},
 };

@@ -29,6 +29,23 @@ struct OneQuery {
   float scale;
 };
 
+struct SpanRun {  // the query of row i meets the keys low[i] .. high[i] - 1 of this run by these vectors
+  Operand q, k;
+  int64_t first_row, first_key;  // where q and k begin
+  const int64_t *low, *high;     // of every row
+};
+
+struct SpanShape {
+  int64_t batch, heads, shared;  // `shared` query heads read one head of keys
+  int64_t rows, d, e;            // queries, and the widths of a key and of a value
+  float scale;
+};
+
+struct SpanLengths {
+  int64_t rows, keys;  // of one run
+  int64_t all_keys;
+};
+
 struct Table {
   const char* name;
   void (*causal_softmax[2])(void*, int64_t, int64_t, int64_t, float, int);
@@ -42,6 +59,9 @@ struct Table {
   void (*cross_entropy_backward[2])(const void*, const int64_t*, int64_t, const float*, void*, float, int64_t, int64_t,
                                     int);
   void (*one_query[2])(const Run*, int64_t, const OneQuery&, void*, int);
+  void (*span_attention)(const SpanRun*, int64_t, Operand, const SpanShape&, float*, float*, int);
+  void (*span_attention_backward)(const SpanRun&, Operand, Operand, const float*, const float*, const SpanShape&,
+                                  SpanLengths, float*, float*, float*, int);
   void (*few_rows)(const void*, const void*, void*, int64_t, int64_t, int64_t, int);
   void (*block_rows[2])(const float*, const uint8_t*, float*, int64_t, int64_t, int64_t, int);
 };

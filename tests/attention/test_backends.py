@@ -58,18 +58,32 @@ def test_a_step_of_decoding_is_fused_however_few_the_keys():
     assert backends.choose(Softmax(), Rotary(), False, 200, "cpu", False, one_query=True).program == "fused"
 
 
+def test_our_kernel_from_where_it_is_faster():
+    def chosen(n, plain=True):
+        return backends.choose(Softmax(), Rotary(), False, n, "cpu", plain, able=["native"]).program
+
+    assert [chosen(n) for n in (255, 256, 5000)] == ["materialised", "native", "native"]
+    assert chosen(5000, plain=False) == "fused"
+    x = torch.randn(1, 2, 5, 8)
+    assert "native" not in backends.our_kernels(x.double(), x.double(), x.double(), 1.0)
+    assert "native" not in backends.our_kernels(x, x, x[..., :6], 1.0)
+
+
 @pytest.mark.parametrize("position", [NoPosition(), Rotary()], ids=str)
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
 @pytest.mark.parametrize("n", [1, 7, 63])
 @pytest.mark.parametrize("plain", [True, False])
-def test_dense_and_fused_are_one_function(monkeypatch, position, kv_heads, n, plain):
+def test_all_programs_are_one_function(monkeypatch, position, kv_heads, n, plain):
     """Outputs and gradients, under the plain causal mask and a mask with hidden rows."""
     inputs = [torch.randn(2, heads, n, 8) for heads in (4, kv_heads, kv_heads)]
     at = torch.arange(n).expand(2, n) + torch.tensor([[0], [100]])
     mask = None if plain else (torch.rand(2, 1, n, n) < 0.7).tril()
     results, weigh = [], torch.randn(2, 4, n, 8)
-    for dense_up_to in (10_000, 0):
+    for program, dense_up_to, native_from in (("dense", 1000, 1000), ("fused", 0, 1000), ("native", 0, 0)):
+        if program == "native" and "native" not in backends.our_kernels(*inputs, 0.4):
+            continue
         monkeypatch.setattr(backends, "DENSE_UP_TO", dense_up_to)
+        monkeypatch.setattr(backends, "NATIVE_FROM", native_from)
         own = [x.clone().requires_grad_() for x in inputs]
         out = backends.run(
             *own,
@@ -84,8 +98,9 @@ def test_dense_and_fused_are_one_function(monkeypatch, position, kv_heads, n, pl
             plain_causal=plain,
         )
         results.append((out, *torch.autograd.grad((out * weigh).sum(), own)))
-    for found, expected in zip(results[1], results[0]):
-        torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-6)
+    for others in results[1:]:
+        for found, expected in zip(others, results[0]):
+            torch.testing.assert_close(found, expected, rtol=1e-4, atol=2e-6)
 
 
 @pytest.mark.parametrize("dense_up_to", [0, 10_000])

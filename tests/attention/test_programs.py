@@ -37,9 +37,9 @@ def measured(monkeypatch):
     return told, asked
 
 
-def choice(at_work, some, units=False):
+def choice(at_work, some, able=()):
     with at_work.at_work():
-        return backends.choose_causal(RULED, *some, 0.5, units)
+        return backends.choose_causal(RULED, *some, 0.5, able)
 
 
 def test_once_a_machine_and_kept_with_the_run(tmp_path, some, measured):
@@ -98,8 +98,8 @@ def test_a_program_that_is_new_is_measured_and_a_run_that_goes_on_keeps_to_its_o
     cache, record = tmp_path / "programs.json", tmp_path / "a.json"
     told["tiled"] = 0.5
     assert choice(Programs(record, cache), some).program == "materialised"
-    assert choice(Programs(None, cache), some, units=True).program == "tiled"
-    assert choice(Programs(record, cache), some, units=True).program == "materialised"
+    assert choice(Programs(None, cache), some, able=["tiled"]).program == "tiled"
+    assert choice(Programs(record, cache), some, able=["tiled"]).program == "materialised"
     assert asked == [["fused", "materialised"], ["fused", "materialised", "tiled"]]
 
 

@@ -101,7 +101,7 @@ def test_where_it_is_available():
 
 
 def test_the_choice_and_its_reason():
-    for units, program in ((True, "tiled"), (False, "materialised")):
-        choice = backends.choose(Softmax(), Rotary(), False, 64, "cpu", True, units)
+    for able, program in ((["tiled", "native"], "tiled"), ([], "materialised")):
+        choice = backends.choose(Softmax(), Rotary(), False, 64, "cpu", True, able)
         assert choice.program == program
         assert choice.why.startswith(program)

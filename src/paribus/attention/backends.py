@@ -5,6 +5,7 @@ measurement, once for each shape and machine, and keeps the choice with the run 
 so that it gives the same bits each time. `Choice.why` says why, and `programs.overheard` hears it.
 """
 
+from collections.abc import Collection
 from functools import partial
 from typing import Literal, NamedTuple
 
@@ -20,14 +21,19 @@ from paribus.attention.programs import FEW, Program, current, shape_of, tell
 from paribus.attention.tiled import available, tiled
 from paribus.normalizers.base import Normalizer
 from paribus.normalizers.softmax import Softmax
+from paribus.ops import kernels
+from paribus.ops.merge import Share, merged_attention
+from paribus.ops.tiles import below
 from paribus.positions.base import Piece, Position
 
 # Up to here a CPU computes materialised scores faster than its fused kernel, forward and backward: the rule.
 DENSE_UP_TO = 256
+# From here our own kernel is faster than either, under the plain causal mask.
+NATIVE_FROM = 256
 # Numbers in all scores together above which nobody would keep them, whatever it is worth in time.
 MANY = 2**27
 
-Name = Literal["dense", "materialised", "tiled", "fused"]
+Name = Literal["dense", "materialised", "tiled", "native", "fused"]
 
 
 class Choice(NamedTuple):
@@ -42,12 +48,12 @@ def choose(
     n_keys: int,
     device_type: str,
     plain_causal: bool,
-    matrix_units: bool = False,
+    able: Collection[Name] = (),
     one_query: bool = False,
 ) -> Choice:
     """Another program than the dense one only where it computes the same function, and where it is faster.
 
-    matrix_units: the heads are ones that `tiled` can take on this processor. one_query: a step of decoding.
+    able: which of our kernels can take these heads on this processor. one_query: a step of decoding.
     """
     if not isinstance(normalizer, Softmax):
         return Choice("dense", f"dense: the fused kernel knows softmax only, not {type(normalizer).__name__}")
@@ -55,18 +61,20 @@ def choose(
         return Choice("dense", f"dense: {type(position).__name__} scores near and far pairs with different rotations")
     if has_bias:
         return Choice("dense", "dense: additive bias")
-    if plain_causal and matrix_units:
+    if plain_causal and "tiled" in able:
         return Choice("tiled", "tiled: this processor has matrix units for heads of 16 bits")
+    if plain_causal and "native" in able and n_keys >= NATIVE_FROM:
+        return Choice("native", "native: our kernel for heads of 32 bits on this processor")
     if device_type == "cpu" and n_keys <= DENSE_UP_TO and not one_query:
         few = f"{n_keys} keys are few enough for materialised scores to be faster on a CPU"
         return Choice("materialised", f"materialised: {few}") if plain_causal else Choice("dense", f"dense: {few}")
     return Choice("fused", "fused: softmax over one rotation")
 
 
-def choose_causal(ruled: Choice, q: Tensor, k: Tensor, v: Tensor, scale: float, units: bool) -> Choice:
+def choose_causal(ruled: Choice, q: Tensor, k: Tensor, v: Tensor, scale: float, able: Collection[Name]) -> Choice:
     """What is fastest under the plain causal mask: by measurement where `Programs` are at work, else by the rule.
 
-    q and k as they are multiplied; units: `tiled` can take them.
+    q and k as they are multiplied; able: which of our kernels can take them.
     """
     if torch.compiler.is_compiling():
         return ruled
@@ -76,12 +84,29 @@ def choose_causal(ruled: Choice, q: Tensor, k: Tensor, v: Tensor, scale: float, 
     ways: dict[Name, Program] = {"fused": partial(fused, scale=scale, mask=None, causal=True)}
     if batch * heads * n * n <= MANY:
         ways["materialised"] = partial(materialised, scale=scale)
-    if units:
+    if "native" in able:
+        ways["native"] = partial(causal_by_kernel, scale=scale)
+    if "tiled" in able:
         ways["tiled"] = partial(tiled, scale=scale)
     times = programs.times(shape_of(q, k, v), ways, (q, k, v))
     best, *others = sorted((name for name in ways if name in times), key=lambda name: times[name])
     against = " and ".join(f"{times[name]:.3g} ({name})" for name in others)
     return Choice(best, f"{best}: {times[best]:.3g} ms against {against or 'nothing else'}, measured on this machine")
+
+
+def our_kernels(q: Tensor, k: Tensor, v: Tensor, scale: float) -> list[Name]:
+    """Which of them can compute plain causal attention of these heads on this processor."""
+    found: list[Name] = []
+    if scale > 0 and available(q, k, v):
+        found.append("tiled")
+    if q.shape[-1] == v.shape[-1] and kernels.attends(q, k, v):
+        found.append("native")
+    return found
+
+
+def causal_by_kernel(q: Tensor, k: Tensor, v: Tensor, *, scale: float) -> Tensor:
+    """`attend` of one piece under the plain causal mask by our own kernel of float32."""
+    return merged_attention(q, k, v, [Share(below(0, q.shape[2], 0))], scale)
 
 
 def fused(q: Tensor, k: Tensor, v: Tensor, *, scale: float, mask: Tensor | None, causal: bool) -> Tensor:
@@ -122,17 +147,19 @@ def run(
     keys_rotated: k comes from a cache of rotated keys.
     """
     bias = position.bias(q.shape[1], q_positions, k_positions)
-    units = plain_causal and scale > 0 and available(q, k, v)
+    able = our_kernels(q, k, v, scale) if plain_causal else ()
     one_query = q.shape[2] == 1 and k.shape[2] > 1
-    choice = choose(normalizer, position, bias is not None, k.shape[2], q.device.type, plain_causal, units, one_query)
+    choice = choose(normalizer, position, bias is not None, k.shape[2], q.device.type, plain_causal, able, one_query)
     if choice.program != "dense" or keys_rotated:
         rotated_q = position.rotate(q, q_positions)
         rotated_k = k if keys_rotated else position.rotate_key(k, k_positions)
         if plain_causal and choice.program != "dense":
-            choice = choose_causal(choice, rotated_q, rotated_k, v, scale, units)
+            choice = choose_causal(choice, rotated_q, rotated_k, v, scale, able)
         tell(choice.why, rotated_q, rotated_k, v)
         if choice.program == "tiled":
             return tiled(rotated_q, rotated_k, v, scale)
+        if choice.program == "native":
+            return causal_by_kernel(rotated_q, rotated_k, v, scale=scale)
         if choice.program == "materialised":
             return materialised(rotated_q, rotated_k, v, scale)
         if choice.program == "fused":

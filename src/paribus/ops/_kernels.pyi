@@ -34,6 +34,32 @@ def one_query(
     out: int,
     threads: int,
 ) -> None: ...
+
+SpanRun = tuple[Array, Array, int, int, int, int]
+
+def span_attention(
+    runs: list[SpanRun],
+    v: Array,
+    sizes: tuple[int, int, int, int, int, int],
+    scale: float,
+    out: int,
+    log_sums: int,
+    threads: int,
+) -> None: ...
+def span_attention_backward(
+    run: SpanRun,
+    v: Array,
+    gradient: Array,
+    out: int,
+    log_sums: int,
+    sizes: tuple[int, int, int, int, int, int],
+    lengths: tuple[int, int, int],
+    scale: float,
+    dq: int,
+    dk: int,
+    dv: int,
+    threads: int,
+) -> None: ...
 def few_rows(x: int, w: int, y: int, rows: int, n_in: int, n_out: int, threads: int) -> None: ...
 def block_rows(bytes: bool, x: int, w: int, y: int, rows: int, n_in: int, n_out: int, threads: int) -> None: ...
 def rotate(

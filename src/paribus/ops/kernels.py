@@ -5,12 +5,14 @@ tensor, and writes the backward pass. All arithmetic is float32; 16-bit results 
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from paribus.ops import _kernels
 from paribus.ops.blocks import Blocks
+from paribus.ops.spans import Spans
 
 DTYPES = (torch.float32, torch.bfloat16)
 PLAIN = (Tensor, nn.Parameter)
@@ -127,6 +129,89 @@ def one_query(runs: Sequence[Run], scale: float, seen: Tensor | None = None) -> 
     sizes = (batch, groups, heads // groups, d, e)
     _kernels.one_query(_half(q), given, sizes, address, step, scale, out.data_ptr(), threads)
     return out
+
+
+def attends(*tensors: Tensor) -> bool:
+    """Whether attention over spans takes these, and takes them faster than torch does: measured on x86 alone."""
+    return _kernels.compiled_for != "plain" and usable(*tensors) and all(x.dtype == torch.float32 for x in tensors)
+
+
+class SpanRun(NamedTuple):
+    """Each row meets the keys of its span by these vectors.
+
+    query (batch, heads, m, d), of the rows from first_row on; key (batch, kv_heads, n, d), of the keys from first_key
+    on: at least those that the spans name.
+    """
+
+    query: Tensor
+    key: Tensor
+    spans: Spans
+    first_row: int = 0
+    first_key: int = 0
+
+
+def span_attention(runs: Sequence[SpanRun], v: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    """softmax(scale q k^T) v over the keys of all runs together (batch, heads, rows, e), and its log-sum-exp.
+
+    v (batch, kv_heads, keys, e). All float32, strided but for the last axis. A row that meets no key gives zeros, and
+    -inf. No key of a row may be met in two runs.
+    """
+    sizes = _span_sizes(runs[0], v)
+    assert all(_span_sizes(run, v) == sizes for run in runs)
+    (batch, heads, _, rows, _, e), given = sizes, [_span_run(run, v) for run in runs]
+    out, log_sums = torch.empty(batch, heads, rows, e), torch.empty(batch, heads, rows)
+    addresses = (out.data_ptr(), log_sums.data_ptr())
+    _kernels.span_attention(given, _array(v), sizes, scale, *addresses, torch.get_num_threads())
+    return out, log_sums
+
+
+def span_attention_backward(
+    gradient: Tensor, run: SpanRun, v: Tensor, out: Tensor, log_sums: Tensor, scale: float, d_values: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Gradients of the run's queries, and of its keys as each query head reads them (batch, heads, n, d).
+
+    out and log_sums (batch, heads, rows): of all runs together. Those of the values, once for each query head too, are
+    added to d_values (batch, heads, keys, e).
+    """
+    batch, heads, _, rows, d, e = sizes = _span_sizes(run, v)
+    assert gradient.dtype == torch.float32
+    assert gradient.stride(-1) == 1
+    assert gradient.shape == out.shape == (batch, heads, rows, e)
+    assert log_sums.shape == (batch, heads, rows)
+    assert d_values.shape == (batch, heads, v.shape[2], e)
+    assert all(x.dtype == torch.float32 and x.is_contiguous() for x in (out, log_sums, d_values))
+    (m, n), given = (run.query.shape[2], run.key.shape[2]), _span_run(run, v)
+    d_query, d_key = torch.zeros(batch, heads, m, d), torch.zeros(batch, heads, n, d)
+    operands = (given, _array(v), _array(gradient), out.data_ptr(), log_sums.data_ptr())
+    found = (d_query.data_ptr(), d_key.data_ptr(), d_values.data_ptr())
+    lengths = (m, n, v.shape[2])
+    _kernels.span_attention_backward(*operands, sizes, lengths, scale, *found, torch.get_num_threads())
+    return d_query, d_key
+
+
+def _span_sizes(run: SpanRun, v: Tensor) -> tuple[int, int, int, int, int, int]:
+    """batch, heads, query heads that share a head of keys, rows, and the widths of a key and of a value."""
+    (batch, heads, _, d), (_, groups, _, e) = run.query.shape, v.shape
+    assert heads % groups == 0
+    return batch, heads, heads // groups, len(run.spans.low), d, e
+
+
+def _span_run(run: SpanRun, v: Tensor) -> "_kernels.SpanRun":
+    """As the kernel takes it, which reads those rows and keys alone that the spans name."""
+    (batch, _, m, d), (_, groups, n, _), spans = run.query.shape, run.key.shape, run.spans
+    assert v.shape[:2] == run.key.shape[:2] == (batch, groups)
+    assert run.key.shape[3] == d
+    for x in (run.query, run.key, v):
+        assert x.dtype == torch.float32
+        assert x.is_cpu
+        assert x.stride(-1) == 1
+    if not spans.empty:
+        assert run.first_row <= spans.rows[0]
+        assert spans.rows[1] <= run.first_row + m
+        assert max(0, run.first_key) <= spans.keys[0]
+        assert spans.keys[1] <= min(run.first_key + n, v.shape[2])
+    ends = (spans.low.data_ptr(), spans.high.data_ptr())
+    return _array(run.query), _array(run.key), run.first_row, run.first_key, *ends
 
 
 def few_rows(x: Tensor, weight: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
     s(m, n) = c <Q_p q_m, K_p k_n>,  p the share that owns the pair (m, n);   o_m = sum_n softmax(s(m, .))_n v_n
 
-Each share is a few calls of a stock attention kernel (ops/tiles, ops/flash); their outputs merge by log-sum-exp,
+On a CPU one kernel takes all shares in float32 (ops/kernels.span_attention). Elsewhere each share is a few calls of a
+stock attention kernel (ops/tiles, ops/flash); their outputs merge by log-sum-exp,
 
     o <- o + w (o' - o),  w = sigmoid(l' - l);   l <- log(e^l + e^l'),
 
@@ -17,7 +18,9 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from paribus.ops import kernels
 from paribus.ops.flash import flash, flash_backward
+from paribus.ops.spans import Spans, row_spans
 from paribus.ops.tiles import Tile, trapezoids
 
 # (x, start, stop) -> a linear map of every vector of x, which stand at the indices start .. stop - 1
@@ -57,17 +60,12 @@ def merged_attention(q: Tensor, k: Tensor, v: Tensor, shares: Sequence[Share], s
 class _Merged(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, shares: tuple[Share, ...], scale: float) -> Tensor:
-        groups, wide = k.shape[1], _wide(q.dtype)
-        out = torch.empty(q.shape, dtype=wide, device=q.device)
-        lse = torch.empty((*q.shape[:3], 1), dtype=wide, device=q.device)
-        if not _written_first(shares, q.shape[2]):
-            out.zero_()
-            lse.fill_(-torch.inf)
-        values, merged, total = _Places(v, groups, q.shape[1] // groups), _Places(out, groups), _Places(lse, groups)
-        seen: list[tuple[int, int]] = []
-        for share in shares:
-            _add_share(q, k, values, merged, total, share, scale, seen)
-        out = out.to(q.dtype)
+        if (spans := _spans(shares, q, k, v)) is None:
+            out, lse = _one_by_one(q, k, v, shares, scale)
+        else:
+            runs = [_run(q, k, *one) for one in zip(shares, spans, strict=True)]
+            out, lse = kernels.span_attention(runs, _rows(v), scale)
+            lse = lse[..., None]
         ctx.save_for_backward(q, k, v, out, lse)
         ctx.shares, ctx.scale = shares, scale
         return out
@@ -76,20 +74,70 @@ class _Merged(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         q, k, v, out, lse = ctx.saved_tensors
-        groups, wide, shared = k.shape[1], _wide(q.dtype), q.shape[1] // k.shape[1]
-        dv = torch.zeros(v.shape, dtype=wide, device=v.device)
+        groups = k.shape[1]
+        spans = _spans(ctx.shares, q, k, v, gradients[0])
+        if spans is None:
+            d_values = torch.zeros(v.shape, dtype=_wide(v.dtype), device=v.device)
+            given = tuple(_Places(x, groups) for x in (gradients[0], out, lse))
+            values, into = _Places(v, groups, q.shape[1] // groups), _Places(d_values, groups)
+            parts = (_gradients(q, k, values, given, into, share, ctx.scale) for share in ctx.shares)
+        else:
+            d_values = torch.zeros(*q.shape[:2], *v.shape[2:])  # once for each query head
+            whole = (_rows(gradients[0]), _rows(v), out.contiguous(), lse[..., 0].contiguous(), d_values)
+            runs = (_run(q, k, *one) for one in zip(ctx.shares, spans, strict=True))
+            parts = (_gradients_at_once(run, groups, whole, ctx.scale) for run in runs)
         dq = dk = None
-        given = tuple(_Places(x, groups) for x in (gradients[0], out, lse))
-        for share in ctx.shares:
-            d_queries, d_keys = _gradients(
-                q, k, _Places(v, groups, shared), given, _Places(dv, groups), share, ctx.scale
-            )
+        for share, (d_queries, d_keys) in zip(ctx.shares, parts, strict=True):
             dq = d_queries.added_to(dq, q, share.query_back)
-            del d_queries
             dk = d_keys.added_to(dk, k, share.key_back)
-            del d_keys
+            del d_queries, d_keys
         dq, dk = (torch.zeros_like(x) if dx is None else dx for x, dx in ((q, dq), (k, dk)))
+        dv = _of_groups(d_values, groups)
         return dq.to(q.dtype), dk.to(k.dtype), dv.to(v.dtype), None, None
+
+
+def _spans(shares: Sequence[Share], q: Tensor, *others: Tensor) -> list[Spans] | None:
+    """Which keys each query meets in each share, where the native kernel takes all of this."""
+    if not shares or not kernels.attends(q, *others):
+        return None
+    found = [row_spans(share.tiles, q.shape[2]) for share in shares]
+    known = [span for span in found if span is not None]
+    return known if len(known) == len(found) else None
+
+
+def _run(q: Tensor, k: Tensor, share: Share, spans: Spans) -> kernels.SpanRun:
+    queries, keys = _turned(q, k, share)
+    return kernels.SpanRun(_rows(queries.whole), _rows(keys.whole), spans, queries.start, keys.start)
+
+
+def _gradients_at_once(
+    run: kernels.SpanRun, groups: int, given: tuple[Tensor, ...], scale: float
+) -> tuple["_Places", "_Places"]:
+    """Gradients of a share's turned queries and keys by the native kernel; those of the values are added up."""
+    gradient, v, out, log_sums, d_values = given
+    d_query, d_key = kernels.span_attention_backward(gradient, run, v, out, log_sums, scale, d_values)
+    d_key = _of_groups(d_key, groups)
+    return _Places(d_query, groups, start=run.first_row), _Places(d_key, groups, start=run.first_key)
+
+
+def _of_groups(x: Tensor, groups: int) -> Tensor:
+    """The gradient of a head of keys is the sum over the query heads that read it."""
+    return x.unflatten(1, (groups, -1)).sum(dim=2) if x.shape[1] > groups else x
+
+
+def _one_by_one(q: Tensor, k: Tensor, v: Tensor, shares: Sequence[Share], scale: float) -> tuple[Tensor, Tensor]:
+    """The same by calls of a stock kernel, tile by tile."""
+    groups, wide = k.shape[1], _wide(q.dtype)
+    out = torch.empty(q.shape, dtype=wide, device=q.device)
+    lse = torch.empty((*q.shape[:3], 1), dtype=wide, device=q.device)
+    if not _written_first(shares, q.shape[2]):
+        out.zero_()
+        lse.fill_(-torch.inf)
+    values, merged, total = _Places(v, groups, q.shape[1] // groups), _Places(out, groups), _Places(lse, groups)
+    seen: list[tuple[int, int]] = []
+    for share in shares:
+        _add_share(q, k, values, merged, total, share, scale, seen)
+    return out.to(q.dtype), lse
 
 
 def _add_share(
@@ -253,6 +301,10 @@ def _ordered(x: Tensor, tile: Tile) -> Tensor:
 def _of_group(x: Tensor, tile: Tile) -> Tensor:
     """The gradient of a key head is the sum over the query heads that read it."""
     return x.sum(dim=1, keepdim=True) if tile.count == 1 and x.shape[1] > 1 else x
+
+
+def _rows(x: Tensor) -> Tensor:
+    return x if x.stride(-1) == 1 else x.contiguous()
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:

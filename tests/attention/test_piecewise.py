@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from paribus.attention import piecewise as program
+from paribus.attention.decoupled import Decoupled
 from paribus.attention.grouped_query import GroupedQuery
 from paribus.attention.layout import Layout, layout
 from paribus.attention.masks.base import Mask
@@ -19,12 +20,16 @@ from paribus.attention.scales.log_length import LogLength
 from paribus.core.discovery import members
 from paribus.layers.parameters import draw
 from paribus.normalizers.softmax import Softmax
+from paribus.ops import kernels
+from paribus.positions.alibi import ALiBi
 from paribus.positions.base import Position
 from paribus.positions.maps.base import PositionMap
 from paribus.positions.maps.rerope import ReRoPE
 from paribus.positions.maps.streaming import StreamingLLM
 from paribus.positions.no_position import NoPosition
 from paribus.positions.rotary import Rotary
+from paribus.positions.t5_bias import T5Bias
+from paribus.positions.xpos import XPos
 
 MAPS = [Rotary(base=100.0, map=example) for cls in members(PositionMap) for example in cls.examples]
 MAPPED = [position for position in MAPS if not position.separable]
@@ -56,6 +61,7 @@ def both(monkeypatch):
 
 
 MERGED = program.merged_attention
+ATTENDS = kernels.attends
 
 
 def outputs_and_gradients(layer: GroupedQuery, x: Tensor, at: Tensor, mask: Mask | None, weigh: Tensor) -> list[Tensor]:
@@ -223,6 +229,62 @@ def test_masks_in_few_words(mask, words):
 )
 def test_masks_of_other_forms(mask):
     assert layout(mask) is None
+
+
+PLAIN = [Rotary(base=100.0), NoPosition(), XPos()]
+KINDS = [
+    (None, Visible(valid=tuple(tuple(n >= p for n in range(31)) for p in (0, 4, 30)))),
+    (Causal() & SlidingWindow(window=5), None),
+    (Causal() & SlidingWindow(window=5), Visible(valid=tuple(tuple(n >= p for n in range(31)) for p in (9, 0, 9)))),
+]
+
+
+@pytest.mark.skipif("not kernels.attends(torch.ones(1))", reason="our kernel is for x86")
+@pytest.mark.parametrize("position", PLAIN, ids=str)
+@pytest.mark.parametrize(("mask", "extra"), KINDS, ids=["padding", "window", "both"])
+@pytest.mark.parametrize("parts", [(31,), (9, 22), (30, 1)], ids=str)
+def test_one_rotation_by_our_kernel(monkeypatch, position, mask, extra, parts):
+    """Padding, windows and tokens that follow what was read, with gradients: as with a table of all pairs."""
+    layer, x, results = build(position, mask=mask), torch.randn(3, 31, 24), []
+    paddings = torch.zeros(3, 1) if extra is None else torch.tensor([[row.count(False)] for row in extra.valid])
+    at = (torch.arange(31) - paddings).clamp(min=0).long()
+    weigh = torch.randn(3, 31, 24)
+    monkeypatch.setattr(program, "NATIVE_FROM", 0)
+    monkeypatch.setattr(program, "MANY_QUERIES", 1)
+    for taken in (False, True):
+        ours = Mock(side_effect=MERGED)
+        monkeypatch.setattr(program, "merged_attention", ours)
+        monkeypatch.setattr(program.kernels, "attends", ATTENDS if taken else lambda *tensors: False)
+        own = x.clone().requires_grad_(len(parts) == 1)
+        state, found, first = layer.start(3, 31, torch.float32, x.device), [], 0
+        for size in parts:
+            here = slice(first, first + size)
+            if len(parts) == 1:
+                y = layer(own, at, extra)
+            else:
+                with torch.no_grad():
+                    y, state = layer.prefill(own[:, here], at[:, here], state, extra)
+            found.append(y)
+            first += size
+        y = torch.cat(found, dim=1)
+        results.append([y, *torch.autograd.grad((y * weigh).sum(), [own])] if len(parts) == 1 else [y])
+        assert ours.called == taken
+    for found, expected in zip(results[1], results[0], strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_a_bias_is_not_forgotten():
+    """Our kernel adds none: positions that have one are read with a table."""
+    q, at = torch.randn(2, 2, 300, 8), torch.arange(300)[None]
+    padded = Layout(valid=torch.arange(300) >= torch.tensor([[0], [5]]))
+    common = {"q_positions": at, "k_positions": at, "scale": 0.3, "normalizer": Softmax(), "layout": padded}
+    assert program.piecewise(q, q, q, position=ALiBi(), **common) is None
+    assert ALiBi().has_bias
+    assert T5Bias.Config(n_heads=2).has_bias
+    assert T5Bias.Config(n_heads=2).build().has_bias
+    assert not XPos().has_bias
+    assert Decoupled(width=4, inner=ALiBi()).has_bias
+    assert not Decoupled(width=4).has_bias
 
 
 def test_what_does_not_fit_is_left_to_others():

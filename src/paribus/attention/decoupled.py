@@ -34,6 +34,10 @@ class Decoupled(Position):
     def sees_order(self) -> bool:
         return self.width > 0 and self.inner.sees_order
 
+    @property
+    def has_bias(self) -> bool:
+        return self.inner.has_bias
+
     def score_matrices(self, causal: bool, length: int = 1) -> int:
         return 1 if self.width == 0 else self.inner.score_matrices(causal, length)
 

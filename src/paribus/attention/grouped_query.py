@@ -181,22 +181,10 @@ class GroupedQuery(Mixer):
     ) -> Tensor:
         position, normalizer = self.position, self.normalizer
         at: Any = {"position": position, "q_positions": q_positions, "k_positions": k_positions}
-        y = None
-        if not keys_rotated:
-            y = piecewise(q, k, v, **at, layout=seen.layout, scale=scale, normalizer=normalizer)
+        at |= {"keys_rotated": keys_rotated, "scale": scale, "normalizer": normalizer}
+        y = piecewise(q, k, v, **at, layout=seen.layout)
         if y is None:
-            y = backends.run(
-                q,
-                k,
-                v,
-                **at,
-                keys_rotated=keys_rotated,
-                scale=scale,
-                normalizer=normalizer,
-                mask=seen.mask,
-                causal=seen.causal,
-                plain_causal=seen.plain_causal,
-            )
+            y = backends.run(q, k, v, **at, mask=seen.mask, causal=seen.causal, plain_causal=seen.plain_causal)
         return self.out(y.transpose(1, 2).flatten(2))
 
 

@@ -36,14 +36,14 @@ class Layout(NamedTuple):
 
 def layout(mask: Mask) -> Layout | None:
     """The layout of a mask, or None where it is no such mask."""
-    causal, found = False, Layout()
+    causal, found, shown = False, Layout(), None
     for part in _parts(mask):
         if isinstance(part, Causal):
             causal = True
         elif isinstance(part, SlidingWindow):
             found = found._replace(window=min(part.window, found.window or part.window))
-        elif isinstance(part, Visible) and found.valid is None:
-            valid = torch.as_tensor(part.valid, dtype=torch.bool)
+        elif isinstance(part, Visible) and shown in (None, part):  # the same padding may be said for each of two masks
+            shown, valid = part, torch.as_tensor(part.valid, dtype=torch.bool)
             if (valid[:, 1:] < valid[:, :-1]).any():  # padding inside or on the right
                 return None
             found = found._replace(valid=valid)

@@ -1,4 +1,4 @@
-"""Causal softmax attention of positions with several pieces, or under a window, without any n x n table.
+"""Causal softmax attention of positions with several pieces, under a window or beside padding, without an n x n table.
 
 Each sequence of a batch is taken from its first valid token on; sequences of equal padding go together. Where a program
 of this kind does not fit (another normalizer, an additive bias, positions with gaps) the answer is None.
@@ -7,13 +7,17 @@ of this kind does not fit (another normalizer, an additive bias, positions with 
 import torch
 from torch import Tensor
 
-from paribus.attention.backends import DENSE_UP_TO
+from paribus.attention.backends import DENSE_UP_TO, NATIVE_FROM
 from paribus.attention.layout import Layout
 from paribus.attention.programs import tell
 from paribus.normalizers.base import Normalizer
 from paribus.normalizers.softmax import Softmax
+from paribus.ops import kernels
 from paribus.ops.merge import merged_attention
 from paribus.positions.base import Position
+from paribus.positions.no_position import NoPosition
+
+MANY_QUERIES = 64  # fewer of them do not pay for the order in which our kernel wants the keys
 
 
 def piecewise(
@@ -27,12 +31,23 @@ def piecewise(
     layout: Layout | None,
     scale: float,
     normalizer: Normalizer,
+    keys_rotated: bool = False,
 ) -> Tensor | None:
-    """Attention of raw q over raw k and v, the queries being the last tokens; rows of padding are zeros."""
-    if layout is None or not _fits(position, layout, normalizer, q, k, v):
+    """Attention of raw q over raw k and v, the queries being the last tokens; rows of padding are zeros.
+
+    keys_rotated: k comes from a cache of rotated keys.
+    """
+    if layout is None or not isinstance(normalizer, Softmax) or q.shape[2] == 1:
         return None
     batch, n_queries, n_keys = len(q), q.shape[2], k.shape[2]
     paddings = layout.padding(batch)
+    if position.separable and _for_one_rotation(position, layout, paddings, q, k, v):
+        q = position.rotate(q, q_positions)
+        k = k if keys_rotated else position.rotate_key(k, k_positions)
+        position, k_positions = NoPosition(), torch.arange(n_keys, device=k.device)[None]
+        q_positions = k_positions[:, n_keys - n_queries :]
+    elif keys_rotated or not _fits(position, layout, q, k, v):
+        return None
     if not _consecutive(q_positions, k_positions, paddings):
         return None
     firsts = k_positions.expand(batch, -1)
@@ -72,12 +87,23 @@ def _consecutive(q_positions: Tensor, k_positions: Tensor, paddings: list[int]) 
     return bool(((k_positions.diff(dim=1) == 1) | padded).all())
 
 
-def _fits(position: Position, layout: Layout, normalizer: Normalizer, q: Tensor, k: Tensor, v: Tensor) -> bool:
+def _fits(position: Position, layout: Layout, q: Tensor, k: Tensor, v: Tensor) -> bool:
     """Does this program fit, as far as parts and shapes tell, and win over dense scores and fused kernels?"""
     return (
         (not position.separable or layout.window is not None)
-        and isinstance(normalizer, Softmax)
         and q.shape[-1] == k.shape[-1] == v.shape[-1]
-        and q.shape[2] > 1
         and k.shape[2] > DENSE_UP_TO
+    )
+
+
+def _for_one_rotation(position: Position, layout: Layout, paddings: list[int], q: Tensor, k: Tensor, v: Tensor) -> bool:
+    """Does our kernel take what torch's needs a table of all pairs for, and win?"""
+    plain = layout.window is None and q.shape[2] == k.shape[2] and not any(paddings)
+    return (
+        not plain
+        and not position.has_bias
+        and q.shape[-1] == v.shape[-1]
+        and q.shape[2] >= MANY_QUERIES
+        and k.shape[2] >= NATIVE_FROM
+        and kernels.attends(q, k, v)
     )

@@ -68,6 +68,11 @@ class Position(Part, ABC):
         """What is added to the scores, (batch or 1, n_heads or 1, n_queries, n_keys), or None."""
         return None
 
+    @property
+    def has_bias(self) -> bool:
+        """False where `bias` adds nothing, whatever the positions."""
+        return type(self).bias is not Position.bias
+
     def n_parameters(self) -> int:
         return 0
 

@@ -43,6 +43,7 @@ class LearnedBias(nn.Module, ABC):
     isometric = True
     relative = True
     sees_order = True
+    has_bias = True
 
     def __init__(self, config: LearnedBiasConfig) -> None:
         super().__init__()

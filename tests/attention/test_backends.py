@@ -1,11 +1,14 @@
 """The choice of a program depends on parts and shape only, says why, and never changes the function."""
 
+from functools import partial
+
 import pytest
 import torch
 
 from paribus.attention import backends
 from paribus.normalizers.base import Normalizer
 from paribus.normalizers.softmax import Softmax
+from paribus.ops import kernels
 from paribus.positions.maps.rerope import ReRoPE
 from paribus.positions.no_position import NoPosition
 from paribus.positions.rotary import Rotary
@@ -66,7 +69,20 @@ def test_our_kernel_from_where_it_is_faster():
     assert chosen(5000, plain=False) == "fused"
     x = torch.randn(1, 2, 5, 8)
     assert "native" not in backends.our_kernels(x.double(), x.double(), x.double(), 1.0)
-    assert "native" not in backends.our_kernels(x, x, x[..., :6], 1.0)
+    assert "native" not in backends.our_kernels(x, x, x.bfloat16(), 1.0)
+
+
+@pytest.mark.skipif(not kernels.attends(torch.ones(1)), reason="our kernel is for x86")
+def test_values_of_another_width():
+    """As latent attention has them; torch's fused kernel takes none and makes all pairs."""
+    given = [torch.randn(2, heads, 300, width) for heads, width in ((4, 24), (2, 24), (2, 10))]
+    results, weigh = [], torch.randn(2, 4, 300, 10)
+    for way in (backends.causal_by_kernel, partial(backends.fused, mask=None, causal=True)):
+        own = [x.clone().requires_grad_() for x in given]
+        out = way(*own, scale=0.3)
+        results.append((out, *torch.autograd.grad((out * weigh).sum(), own)))
+    for found, expected in zip(*results, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("position", [NoPosition(), Rotary()], ids=str)

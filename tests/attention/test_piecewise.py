@@ -239,7 +239,7 @@ KINDS = [
 ]
 
 
-@pytest.mark.skipif("not kernels.attends(torch.ones(1))", reason="our kernel is for x86")
+@pytest.mark.skipif(not kernels.attends(torch.ones(1)), reason="our kernel is for x86")
 @pytest.mark.parametrize("position", PLAIN, ids=str)
 @pytest.mark.parametrize(("mask", "extra"), KINDS, ids=["padding", "window", "both"])
 @pytest.mark.parametrize("parts", [(31,), (9, 22), (30, 1)], ids=str)

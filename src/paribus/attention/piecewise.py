@@ -102,7 +102,6 @@ def _for_one_rotation(position: Position, layout: Layout, paddings: list[int], q
     return (
         not plain
         and not position.has_bias
-        and q.shape[-1] == v.shape[-1]
         and q.shape[2] >= MANY_QUERIES
         and k.shape[2] >= NATIVE_FROM
         and kernels.attends(q, k, v)

@@ -50,7 +50,7 @@ def merged_attention(q: Tensor, k: Tensor, v: Tensor, shares: Sequence[Share], s
     """(batch, heads, n_queries, head_dim); a query without any pair gives zeros.
 
     q (batch, heads, n_queries, head_dim), k and v (batch, kv_heads, n_keys, head_dim), rows of tiles being counted from
-    the first query. No pair may be in two tiles.
+    the first query. No pair may be in two tiles. Where `kernels.attends` takes them, values may have another width.
     """
     used = tuple(share for share in shares if share.tiles)
     merged: Tensor = _Merged.apply(q, k, v, used, scale)  # type: ignore[no-untyped-call]
@@ -127,6 +127,7 @@ def _of_groups(x: Tensor, groups: int) -> Tensor:
 
 def _one_by_one(q: Tensor, k: Tensor, v: Tensor, shares: Sequence[Share], scale: float) -> tuple[Tensor, Tensor]:
     """The same by calls of a stock kernel, tile by tile."""
+    assert q.shape[-1] == v.shape[-1]
     groups, wide = k.shape[1], _wide(q.dtype)
     out = torch.empty(q.shape, dtype=wide, device=q.device)
     lse = torch.empty((*q.shape[:3], 1), dtype=wide, device=q.device)

@@ -17,6 +17,18 @@ def test_the_list(paribus_command):
         assert words in told
 
 
+def test_some_of_the_list(paribus_command):
+    said = paribus_command("claims", "recall", "rerope")
+    assert [line.split()[0] for line in said.out.splitlines() if line[:1].isalpha() and " version " in line] == [
+        "recall",
+        "rerope",
+    ]
+    assert json.loads(paribus_command("claims", "recall", "--json").out).keys() == {"recall"}
+    wrong = paribus_command("claims", "reroup")
+    assert wrong.code == 2
+    assert "there is no claim reroup: did you mean rerope?" in " ".join(wrong.err.split())
+
+
 def test_the_list_as_json(paribus_command):
     listed = json.loads(paribus_command("claims", "--json").out)
     assert listed["rerope"]["profiles"].keys() == {"smoke", "laptop", "hour", "gpu"}

@@ -7,10 +7,11 @@ from typing import Annotated, Any
 
 import typer
 
-from paribus.core.errors import InputError
+from paribus.core.errors import InputError, nearest
 
 
 def claims(
+    names: Annotated[list[str] | None, typer.Argument(help="Claims to list, by default all.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     refresh: Annotated[bool, typer.Option("--refresh", help="In a checkout: write the index anew.")] = False,
     keep: Annotated[list[Path] | None, typer.Option(help="In a checkout: keep a run's verdict in docs/claims.")] = None,
@@ -24,16 +25,19 @@ def claims(
     if keep or refresh:
         from paribus.cli.keep import keep_verdict, write_index
 
-        for run in keep or []:
-            keep_verdict(run)
+        kept = [keep_verdict(run) for run in keep or []]
         write_index()
+        names = [*(names or []), *kept]
     index = read_index()
     stale = [name for name in claim_files() if name not in index]
     if stale:
         from paribus.lab.index import describe
 
         index |= {name: describe(name) for name in stale}
-    index = dict(sorted(index.items()))
+    unknown = [name for name in names or [] if name not in index]
+    if unknown:
+        raise InputError(f"there is no claim {unknown[0]}: {nearest(unknown[0], index)}")
+    index = {name: index[name] for name in sorted(names or index)}
     if json:
         sys.stdout.write(json_module.dumps(index, indent=1, ensure_ascii=False) + "\n")
         return

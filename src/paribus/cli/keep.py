@@ -17,10 +17,10 @@ def checkout() -> Path:
     return root
 
 
-def keep_verdict(run: Path) -> None:
-    """Copy verdict.json and report.md of a run to docs/claims/<name>/<profile>; smoke runs are refused.
+def keep_verdict(run: Path) -> str:
+    """Copy verdict.json and report.md of a run to docs/claims/<name>/<profile>, and give the name of the claim.
 
-    What is kept there of another version of the claim goes to docs/claims/<name>/version-N/.
+    What is kept there of another version of the claim goes to docs/claims/<name>/version-N/. Smoke runs are refused.
     """
     if not (run / "verdict.json").is_file():
         raise InputError(f"{run} has no verdict.json: give the folder of a finished run")
@@ -34,6 +34,7 @@ def keep_verdict(run: Path) -> None:
     _set_aside(target, verdict["profile"], verdict["version"])
     shutil.copyfile(run / "verdict.json", target / f"{verdict['profile']}.json")
     shutil.copyfile(run / "report.md", target / f"{verdict['profile']}.md")
+    return str(verdict["claim"])
 
 
 def _set_aside(target: Path, profile: str, version: int) -> None:

@@ -87,7 +87,12 @@ def call(attention: Attention, given: list[Tensor], weigh: Tensor | None) -> Non
 
 
 class Peak(TorchDispatchMode):
-    """Follows the bytes of all tensors that operators return, until they are freed."""
+    """Follows the bytes of all tensors that operators return, until they are freed.
+
+    Our kernels write into such tensors; what they hold themselves is not seen: some rows of one head a thread.
+    """
+
+    knows_kernels = True
 
     def __init__(self, given: list[Tensor]) -> None:
         super().__init__()

@@ -6,6 +6,10 @@
 #include <new>
 #include <vector>
 
+#if defined(_OPENMP)
+#include <omp.h>
+#endif
+
 #include "table.hh"
 
 namespace paribus::kernels {
@@ -91,6 +95,11 @@ struct RowSpans {
     Span some, all;  // the keys that some row sees, and those that every row sees
   };
 
+  void reserve(int64_t rows) {
+    own.reserve(rows + kTileRows);
+    tiles.reserve(rows / kTileRows + 1);
+  }
+
   void read(const int64_t* low, const int64_t* high, int64_t rows) {
     const int64_t count = (rows + kTileRows - 1) / kTileRows;
     own.assign(count * kTileRows, {0, 0});
@@ -137,6 +146,22 @@ inline void pack_across(Rows k, int64_t first, Span seen, int64_t d, float* to) 
 inline void pack(Rows x, int64_t first, Span seen, int64_t width, int64_t wide, float* to) {
   for (int64_t j = seen.low; j < seen.high; ++j)
     for (int64_t i = 0; i < wide; ++i) to[(j - first) * wide + i] = i < width ? x.row(j)[i] : 0.0f;
+}
+
+// What each thread works with, made before they start: no memory is asked for where its lack could not be told.
+template <typename T, typename... Given>
+std::vector<std::unique_ptr<T>> one_a_thread(int threads, Given... given) {
+  std::vector<std::unique_ptr<T>> found;
+  for (int i = 0; i < (threads > 1 ? threads : 1); ++i) found.push_back(std::make_unique<T>(given...));
+  return found;
+}
+
+inline int this_thread() {
+#if defined(_OPENMP)
+  return omp_get_thread_num();
+#else
+  return 0;
+#endif
 }
 
 // Where a panel that begins at `first` meets a span, counted from its first key.

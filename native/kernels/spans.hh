@@ -24,7 +24,9 @@ class SpanRows {
   SpanRows(int64_t d, int64_t e)
       : d_(d), e_(e), wide_e_(rounded_up(e, kWide)), q_(numbers(kRows * d)), o_(numbers(kRows * wide_e_)),
         keys_(numbers(kPanel * d)), values_(wide_e_ == e ? nullptr : numbers(kPanel * wide_e_)),
-        totals_(numbers(kRows * kWide)), top_(numbers(kRows)) {}
+        totals_(numbers(kRows * kWide)), top_(numbers(kRows)) {
+    spans_.reserve(kRows);
+  }
 
   void start(int64_t rows) {
     rows_ = rows;
@@ -130,9 +132,10 @@ class SpanRows {
 void span_attention(const SpanRun* runs, int64_t n_runs, Operand v, const SpanShape& shape, float* out, float* lse,
                     int threads) {
   const int64_t chunks = (shape.rows + kRows - 1) / kRows, heads = shape.batch * shape.heads;
+  const auto own = one_a_thread<SpanRows>(threads, shape.d, shape.e);
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
-    const auto rows = std::make_unique<SpanRows>(shape.d, shape.e);
+    SpanRows* rows = own[this_thread()].get();
 #pragma omp for schedule(dynamic, 1)
     for (int64_t unit = 0; unit < heads * chunks; ++unit) {
       // The last rows first: under a causal mask they take longest.

@@ -21,14 +21,16 @@ class SpanGradients {
         dq_(numbers(rounded_up(rows, kBlock) * wide_d_)), dot_(numbers(rounded_up(rows, kBlock))),
         k_(numbers(kPanel * wide_d_)), k_across_(numbers(kPanel * d)), v_across_(numbers(kPanel * e)),
         dk_(numbers(kPanel * wide_d_)), dv_(numbers(kPanel * wide_e_)), p_(numbers(kBlock * kPanel)),
-        t_(numbers(kBlock * kPanel)) {}
+        t_(numbers(kBlock * kPanel)) {
+    spans_.reserve(rows);
+  }
 
   // Writes dq of all rows and dk of the keys in some span, and adds to dv; all counted as the operands are.
   void add(Rows q, Rows k, Rows v, Rows g, const float* out, const float* lse, const int64_t* low, const int64_t* high,
            float scale, float* dq, float* dk, float* dv) {
     spans_.read(low, high, rows_);
-    lse_ = lse, scale_ = scale;
-    read_rows(q, g, out);
+    lse_ = lse;
+    read_rows(q, g, out, scale);
     const Span whole = spans_.whole;
     for (int64_t first = whole.empty() ? whole.high : whole.low / kPanel * kPanel; first < whole.high; first += kPanel) {
       const Span seen{first > whole.low ? first : whole.low, first + kPanel < whole.high ? first + kPanel : whole.high};
@@ -39,7 +41,7 @@ class SpanGradients {
       pack_across(v, first, seen, e_, v_across_.get());
       for (int64_t row = 0; row < rows_; row += kBlock) meet(row, first);
       for (int64_t j = seen.low; j < seen.high; ++j) {
-        for (int64_t i = 0; i < d_; ++i) dk[(j - k.first) * d_ + i] = scale * dk_[(j - first) * wide_d_ + i];
+        for (int64_t i = 0; i < d_; ++i) dk[(j - k.first) * d_ + i] = dk_[(j - first) * wide_d_ + i];
         for (int64_t i = 0; i < e_; ++i) dv[j * e_ + i] += dv_[(j - first) * wide_e_ + i];
       }
     }
@@ -51,12 +53,12 @@ class SpanGradients {
  private:
   static constexpr int64_t kTiles = 16, kBlock = kTiles * kTileRows, kRest = kPanel % kTileRows;
 
-  void read_rows(Rows q, Rows g, const float* out) {
+  void read_rows(Rows q, Rows g, const float* out, float scale) {
     for (int64_t i = 0; i < rounded_up(rows_, kBlock); ++i) {
       const bool used = i < rows_ && !spans_.own[i].empty();
       float dot = 0.0f;
       for (int64_t j = 0; j < wide_d_; ++j) {
-        q_[i * wide_d_ + j] = used && j < d_ ? q.row(i)[j] : 0.0f;
+        q_[i * wide_d_ + j] = used && j < d_ ? scale * q.row(i)[j] : 0.0f;
         dq_[i * wide_d_ + j] = 0.0f;
       }
       for (int64_t j = 0; j < wide_e_; ++j) {
@@ -101,7 +103,7 @@ class SpanGradients {
       for (int64_t v = 0; v < width; v += kWide) {
 #pragma omp simd
         for (int64_t j = v; j < v + kWide; ++j) {
-          weights[j] = exponential(scale_ * weights[j] - sum);
+          weights[j] = exponential(weights[j] - sum);
           slopes[j] = weights[j] * (slopes[j] - dot);
         }
       }
@@ -140,7 +142,6 @@ class SpanGradients {
   Numbers q_, g_, dq_, dot_, k_, k_across_, v_across_, dk_, dv_, p_, t_;
   RowSpans spans_;
   const float* lse_ = nullptr;
-  float scale_ = 0.0f;
 };
 
 // dq (batch, heads, rows of the run, d) and dk (batch, heads, keys of the run, d) hold zeros; dv (batch, heads, keys, e)
@@ -148,9 +149,10 @@ class SpanGradients {
 void span_attention_backward(const SpanRun& run, Operand v, Operand gradient, const float* out, const float* lse,
                              const SpanShape& shape, SpanLengths lengths, float* dq, float* dk, float* dv, int threads) {
   const int64_t heads = shape.batch * shape.heads;
+  const auto own = one_a_thread<SpanGradients>(threads, shape.rows, shape.d, shape.e);
 #pragma omp parallel num_threads(threads) if (threads > 1)
   {
-    SpanGradients gradients(shape.rows, shape.d, shape.e);
+    SpanGradients& gradients = *own[this_thread()];
 #pragma omp for schedule(dynamic, 1)
     for (int64_t unit = 0; unit < heads; ++unit) {
       const int64_t batch = unit / shape.heads, head = unit % shape.heads, group = head / shape.shared;

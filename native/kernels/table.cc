@@ -23,7 +23,8 @@ extern const Table avx512;
 
 namespace {
 
-// The kind of processor to take for this one, for tests of those it is no longer; null: the best it is.
+// The kind of processor to compute as, for tests of those that this one is no longer; none of them has matrix units.
+// null: the best it is.
 const char* asked() {
   const char* name = std::getenv("PARIBUS_PROCESSOR");
   return name != nullptr && *name != '\0' ? name : nullptr;
@@ -53,9 +54,10 @@ bool attention_available() {
 #if defined(PARIBUS_AMX)
   // The system gives the registers of the units only to those who ask.
   constexpr long kRequestPermission = 0x1023, kTileData = 18;
-  static const bool available = asked() == nullptr && __builtin_cpu_supports("amx-bf16") && __builtin_cpu_supports("avx512bf16") &&
-                                __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-                                syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
+  static const bool available =
+      asked() == nullptr && __builtin_cpu_supports("amx-bf16") && __builtin_cpu_supports("avx512bf16") &&
+      __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+      syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
   return available;
 #else
   return false;

@@ -20,7 +20,7 @@ from paribus.attention.scales.log_length import LogLength
 from paribus.core.discovery import members
 from paribus.layers.parameters import draw
 from paribus.normalizers.softmax import Softmax
-from paribus.ops import kernels
+from paribus.ops import kernels, merge
 from paribus.positions.alibi import ALiBi
 from paribus.positions.base import Position
 from paribus.positions.maps.base import PositionMap
@@ -79,6 +79,22 @@ def test_fast_is_dense(both, position, n_kv_heads, n):
     dense, fast = both(lambda: outputs_and_gradients(layer, x, torch.arange(n)[None], None, weigh))
     for found, expected in zip(fast, dense, strict=True):
         torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.skipif(not kernels.attends(torch.ones(1)), reason="our kernel is for x86")
+@every
+def test_our_kernel_is_dense(monkeypatch, both, position):
+    """In 32 bits all pieces go to one kernel; with gradients, grouped heads and padding."""
+    monkeypatch.setattr(merge, "ROWS_A_SHARE", 0)
+    layer, x, weigh = build(position), torch.randn(2, 67, 24), torch.randn(2, 67, 24)
+    mask = Visible(valid=tuple(tuple(n >= padding for n in range(67)) for padding in (0, 8)))
+    at = (torch.arange(67) - torch.tensor([[0], [8]])).clamp(min=0)
+    asked = Mock(side_effect=kernels.span_attention)
+    monkeypatch.setattr(kernels, "span_attention", asked)
+    dense, fast = both(lambda: outputs_and_gradients(layer, x, at, mask, weigh))
+    assert asked.call_count == 2
+    for found, expected in zip(fast, dense, strict=True):
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 
 @every

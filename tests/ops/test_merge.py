@@ -3,8 +3,9 @@
 import pytest
 import torch
 from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
 
-from paribus.ops import merge
+from paribus.ops import kernels, merge
 from paribus.ops.merge import Share, merged_attention
 from paribus.ops.tiles import Tile, band, below, windows
 
@@ -150,3 +151,75 @@ def test_on_a_gpu(dtype):
     assert float((found.cpu() - expected).detach().abs().max()) <= 4 * bound
     for one, other in zip(torch.autograd.grad(found, inputs, weigh.to("cuda", dtype)), gradients, strict=True):
         assert float((one.cpu() - other).abs().max()) <= bound * float(other.abs().max())
+
+
+our_kernel = pytest.mark.skipif(not kernels.attends(torch.ones(1)), reason="our kernel is for x86")
+
+
+def both_ways(monkeypatch, inputs: list[Tensor], given: list[Share]) -> list[list[Tensor]]:
+    """Outputs and gradients by our kernel and by tiles."""
+    results = []
+    with monkeypatch.context() as patch:
+        patch.setattr(merge, "ROWS_A_SHARE", 0)
+        for taken in (True, False):
+            if not taken:
+                patch.setattr(kernels, "attends", lambda *tensors: False)
+            assert (merge.spans_of(given, *inputs) is not None) == taken
+            out = merged_attention(*inputs, given, 0.3)
+            # The gradient of a sum has no memory of its own.
+            results.append([out, *torch.autograd.grad(out.sum() + out.square().sum(), inputs)])
+    return results
+
+
+@our_kernel
+@pytest.mark.parametrize("shape", [*SHAPES, (1, 2, 1, 150, 1), (0, 2, 1, 9, 4)], ids=str)
+@pytest.mark.parametrize("w", [1, 18, 100])
+def test_our_kernel_is_the_tiles(monkeypatch, shape, w):
+    inputs, matrix = make(shape, torch.float32), torch.randn(shape[-1], shape[-1])
+    ours, tiles = both_ways(monkeypatch, inputs, shares(shape[3], w, matrix))
+    for found, expected in zip(ours, tiles, strict=True):
+        assert found.dtype == torch.float32
+        torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@our_kernel
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_numbers_of_a_row_that_lie_apart(monkeypatch, dtype):
+    q, k, v = (torch.randn(2, 2, 6, 40, dtype=dtype).transpose(2, 3).requires_grad_() for _ in range(3))
+    expected = dense(q, k, v, 5, torch.eye(6, dtype=dtype), 0.3)
+    found = merged_attention(q, k, v, shares(40, 5, torch.eye(6)), 0.3)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@our_kernel
+def test_whatever_tensors_are_made_as_by_default(monkeypatch):
+    """Another default type or device: what the kernel reads and writes is of 32 bits and here."""
+    inputs, given = make((1, 2, 1, 90, 8), torch.float32), [Share(band(0, 90, 0, 17)), Share(below(0, 90, 17))]
+    expected = [x.detach() for x in both_ways(monkeypatch, inputs, given)[0]]
+    before, more = torch.get_default_dtype(), [Share(band(0, 90, 0, 18)), Share(below(0, 90, 18))]
+    try:
+        torch.set_default_dtype(torch.float64)
+        torch.set_default_device("meta")
+        found = both_ways(monkeypatch, inputs, given)[0]
+        merged_attention(*inputs, more, 0.3)  # spans that are made anew
+    finally:
+        torch.set_default_device(None)
+        torch.set_default_dtype(before)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+
+
+@our_kernel
+def test_when_our_kernel_is_asked():
+    q = torch.randn(1, 2, 90, 8)
+    many = [Share([Tile("full", row, 0, 1, 1)]) for row in range(4)]
+    assert merge.spans_of(many[:3], q, q, q) is not None
+    assert merge.spans_of(many, q, q, q) is None
+    assert merge.spans_of([Share([])], q, q, q) is None
+    assert merge.spans_of([Share([Tile("full", 0, 0, 5, 3), Tile("full", 4, 5, 5, 3)])], q, q, q) is None
+    assert merge.spans_of(many[:1], q, q.double(), q) is None
+    with torch.autocast("cpu", torch.bfloat16):
+        assert not kernels.attends(q)
+    with FlopCounterMode(display=False):
+        assert not kernels.attends(q)
+        assert not kernels.usable(q)

@@ -1,7 +1,7 @@
 """What a config does not declare is counted, and the count is what a config of the package declares."""
 
 import random
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -12,6 +12,8 @@ from paribus.attention.grouped_query import GroupedQuery
 from paribus.core.errors import ConfigError
 from paribus.layers.feed_forward.plain import FeedForward
 from paribus.models.decoder import DecoderLM
+from paribus.positions.maps.rerope import ReRoPE
+from paribus.positions.rotary import Rotary
 from paribus.training.price import check_layout, flops, n_parameters, seed_everything
 
 PACKAGE = DecoderLM.Config(
@@ -61,11 +63,14 @@ class Declared:
         return length if causal else 2 * length
 
 
-@pytest.mark.parametrize("length", [1, 7, 33])
-def test_the_count_is_the_declaration(length):
-    silent = Silent(PACKAGE)
-    assert n_parameters(silent) == n_parameters(PACKAGE) == PACKAGE.n_parameters()
-    assert flops(silent, length) == flops(PACKAGE, length) == PACKAGE.flops(length)
+@pytest.mark.parametrize("length", [1, 7, 33, 300])
+@pytest.mark.parametrize("position", [Rotary(), Rotary(map=ReRoPE(window=75))], ids=str)
+def test_the_count_is_the_declaration(length, position):
+    """At lengths that other programs compute, too."""
+    package = replace(PACKAGE, mixer=replace(PACKAGE.mixer, position=position))
+    silent = Silent(package)
+    assert n_parameters(silent) == n_parameters(package) == package.n_parameters()
+    assert flops(silent, length) == flops(package, length) == package.flops(length)
 
 
 @pytest.mark.parametrize("heads", [1, 2])

@@ -13,10 +13,11 @@ from paribus.attention.programs import tell
 from paribus.normalizers.base import Normalizer
 from paribus.normalizers.softmax import Softmax
 from paribus.ops import kernels
-from paribus.ops.merge import merged_attention
+from paribus.ops.merge import merged_attention, spans_of
 from paribus.positions.base import Position
 from paribus.positions.no_position import NoPosition
 
+KERNEL, TILES = "all pieces at once by our kernel", "tiles of each piece, joined row by row"
 MANY_QUERIES = 64  # fewer of them do not pay for the order in which our kernel wants the keys
 
 
@@ -37,7 +38,7 @@ def piecewise(
 
     keys_rotated: k comes from a cache of rotated keys.
     """
-    if layout is None or not isinstance(normalizer, Softmax) or q.shape[2] == 1:
+    if layout is None or not isinstance(normalizer, Softmax) or q.shape[2] == 1 or kernels.watched():
         return None
     batch, n_queries, n_keys = len(q), q.shape[2], k.shape[2]
     paddings = layout.padding(batch)
@@ -55,7 +56,7 @@ def piecewise(
     for row, padding in enumerate(paddings):
         if padding < n_keys:
             groups.setdefault((padding, int(firsts[row, padding])), []).append(row)
-    found = []
+    found, ways = [], set()
     for (padding, first), rows in groups.items():
         hidden = max(0, padding - (n_keys - n_queries))  # queries that are padding
         some = slice(None) if len(rows) == batch else rows
@@ -65,8 +66,10 @@ def piecewise(
         shares = position.shares(part_q, part_k, q_at, at, first, layout.window)
         if shares is None:
             return None
+        ways.add(KERNEL if spans_of(shares, part_q, part_k, part_v) is not None else TILES)
         found.append((rows, hidden, merged_attention(part_q, part_k, part_v, shares, scale)))
-    tell("piecewise: tiles of each piece, joined row by row, and no table of all pairs", q, k, v)
+    for way in sorted(ways):
+        tell(f"piecewise: {way}, and no table of all pairs", q, k, v)
     if len(found) == 1 and len(found[0][0]) == batch and found[0][1] == 0:
         return found[0][2]
     out = torch.zeros_like(q)

@@ -23,6 +23,8 @@ import platformdirs
 import torch
 from torch import Tensor
 
+from paribus.ops import _kernels
+
 SCHEMA = "paribus.programs/1"
 ROUNDS = 3  # the fastest of them counts: other work on the machine only adds to a time
 HOPELESS = 4.0  # times the fastest, at the first try
@@ -36,7 +38,12 @@ Program = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 def machine() -> dict[str, str]:
     """What a time depends on, besides the shape."""
-    return {"processor": _processor(), "system": platform.system(), "torch": torch.__version__}
+    return {
+        "processor": _processor(),
+        "system": platform.system(),
+        "torch": torch.__version__,
+        "kernels": _kernels.compiled_for,
+    }
 
 
 def _processor() -> str:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils._python_dispatch import _get_current_dispatch_mode
 
 from paribus.ops import _kernels
 from paribus.ops.blocks import Blocks
@@ -23,7 +24,7 @@ ROWS_AT_ONCE = 64
 
 def usable(*tensors: Tensor) -> bool:
     """True for plain tensors in the memory of this process: no compiler, transform or subclass stands in between."""
-    if torch.compiler.is_compiling() or mapped():
+    if torch.compiler.is_compiling() or mapped() or watched():
         return False
     return all(x.dtype in DTYPES and x.is_cpu and type(x) in PLAIN for x in tensors)
 
@@ -33,9 +34,20 @@ def mapped() -> bool:
     return torch._C._functorch.peek_interpreter_stack() is not None
 
 
+def watched() -> bool:
+    """True under a mode that must see every operator, as one that counts FLOPs; others have `knows_kernels`."""
+    mode = _get_current_dispatch_mode()
+    return mode is not None and not getattr(mode, "knows_kernels", False)
+
+
 def _threads(x: Tensor) -> int:
     """One for the few rows of a step of decoding: waking the others takes longer than the work."""
     return 1 if x.numel() < ALONE else torch.get_num_threads()
+
+
+def _floats(*shape: int) -> Tensor:
+    """Room for numbers of 32 bits, whatever type and device tensors have by default."""
+    return torch.empty(shape, dtype=torch.float32, device="cpu")
 
 
 def _half(x: Tensor) -> bool:
@@ -77,8 +89,8 @@ def rms_norm(x: Tensor, gain: Tensor, eps: float, dtype: torch.dtype) -> tuple[T
     assert x.is_contiguous()
     assert gain.is_contiguous()
     assert gain.dtype == torch.float32
-    y = torch.empty(x.shape, dtype=dtype)
-    inverse = torch.empty(x.shape[:-1], dtype=torch.float32)
+    y = torch.empty(x.shape, dtype=dtype, device="cpu")
+    inverse = _floats(*x.shape[:-1])
     addresses = (x.data_ptr(), gain.data_ptr(), y.data_ptr(), inverse.data_ptr())
     _kernels.rms_norm(_half(x), _half(y), *addresses, inverse.numel(), x.shape[-1], eps, _threads(x))
     return y, inverse
@@ -90,7 +102,7 @@ def rms_norm_backward(dy: Tensor, x: Tensor, gain: Tensor, inverse: Tensor) -> t
     assert x.is_contiguous()
     rows, d = inverse.numel(), x.shape[-1]
     dx = torch.empty_like(x)
-    sums = torch.empty(-(-rows // ROWS_AT_ONCE), d)
+    sums = _floats(-(-rows // ROWS_AT_ONCE), d)
     given = (x.data_ptr(), gain.data_ptr(), inverse.data_ptr(), dy.data_ptr())
     made = (dx.data_ptr(), sums.data_ptr())
     _kernels.rms_norm_backward(_half(x), _half(dy), *given, *made, rows, d, ROWS_AT_ONCE, torch.get_num_threads())
@@ -117,7 +129,7 @@ def one_query(runs: Sequence[Run], scale: float, seen: Tensor | None = None) -> 
         assert q.stride(-1) == k.stride(-1) == v.stride(-1) == 1
         given.append((_array(q), _array(k), _array(v), n))
         keys += n
-    out = torch.empty(batch, heads, 1, e, dtype=q.dtype)
+    out = torch.empty(batch, heads, 1, e, dtype=q.dtype, device="cpu")
     address, step = 0, 0
     if seen is not None:
         assert seen.dtype == torch.bool
@@ -132,8 +144,13 @@ def one_query(runs: Sequence[Run], scale: float, seen: Tensor | None = None) -> 
 
 
 def attends(*tensors: Tensor) -> bool:
-    """Whether attention over spans takes these, and takes them faster than torch does: measured on x86 alone."""
-    return _kernels.compiled_for != "plain" and usable(*tensors) and all(x.dtype == torch.float32 for x in tensors)
+    """Whether attention over spans takes these, and takes them faster than torch does: measured on x86 alone.
+
+    Autocast asks for 16 bits, which torch's kernels have units for.
+    """
+    if _kernels.compiled_for == "plain" or torch.is_autocast_enabled("cpu"):
+        return False
+    return usable(*tensors) and all(x.dtype == torch.float32 for x in tensors)
 
 
 class SpanRun(NamedTuple):
@@ -159,7 +176,7 @@ def span_attention(runs: Sequence[SpanRun], v: Tensor, scale: float) -> tuple[Te
     sizes = _span_sizes(runs[0], v)
     assert all(_span_sizes(run, v) == sizes for run in runs)
     (batch, heads, _, rows, _, e), given = sizes, [_span_run(run, v) for run in runs]
-    out, log_sums = torch.empty(batch, heads, rows, e), torch.empty(batch, heads, rows)
+    out, log_sums = _floats(batch, heads, rows, e), _floats(batch, heads, rows)
     addresses = (out.data_ptr(), log_sums.data_ptr())
     _kernels.span_attention(given, _array(v), sizes, scale, *addresses, torch.get_num_threads())
     return out, log_sums
@@ -174,14 +191,14 @@ def span_attention_backward(
     added to d_values (batch, heads, keys, e).
     """
     batch, heads, _, rows, d, e = sizes = _span_sizes(run, v)
-    assert gradient.dtype == torch.float32
     assert gradient.stride(-1) == 1
     assert gradient.shape == out.shape == (batch, heads, rows, e)
     assert log_sums.shape == (batch, heads, rows)
     assert d_values.shape == (batch, heads, v.shape[2], e)
-    assert all(x.dtype == torch.float32 and x.is_contiguous() for x in (out, log_sums, d_values))
+    assert all(x.dtype == torch.float32 and x.is_cpu for x in (gradient, out, log_sums, d_values))
+    assert all(x.is_contiguous() for x in (out, log_sums, d_values))
     (m, n), given = (run.query.shape[2], run.key.shape[2]), _span_run(run, v)
-    d_query, d_key = torch.zeros(batch, heads, m, d), torch.zeros(batch, heads, n, d)
+    d_query, d_key = _floats(batch, heads, m, d).zero_(), _floats(batch, heads, n, d).zero_()
     operands = (given, _array(v), _array(gradient), out.data_ptr(), log_sums.data_ptr())
     found = (d_query.data_ptr(), d_key.data_ptr(), d_values.data_ptr())
     lengths = (m, n, v.shape[2])
@@ -220,7 +237,7 @@ def few_rows(x: Tensor, weight: Tensor) -> Tensor:
     assert weight.is_contiguous()
     assert x.dtype == weight.dtype == torch.bfloat16
     n_out, n_in = weight.shape
-    y = torch.empty((*x.shape[:-1], n_out), dtype=weight.dtype)
+    y = torch.empty((*x.shape[:-1], n_out), dtype=weight.dtype, device="cpu")
     rows = x.numel() // n_in
     addresses = (x.data_ptr(), weight.data_ptr(), y.data_ptr())
     _kernels.few_rows(*addresses, rows, n_in, n_out, torch.get_num_threads())
@@ -234,7 +251,7 @@ def block_rows(x: Tensor, blocks: Blocks) -> Tensor:
     assert x.dtype == torch.float32
     assert x.shape[-1] == n_in
     assert blocks.stored.is_contiguous()
-    y = torch.empty((*x.shape[:-1], n_out))
+    y = _floats(*x.shape[:-1], n_out)
     addresses = (x.data_ptr(), blocks.stored.data_ptr(), y.data_ptr())
     _kernels.block_rows(blocks.bits == 8, *addresses, x.numel() // n_in, n_in, n_out, torch.get_num_threads())
     return y
@@ -252,7 +269,11 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor, backwards: bool = False) -> Tens
     assert cos.shape == sin.shape == (cos.shape[0], 1, length, head_dim // 2)
     cos, sin = cos.contiguous(), sin.contiguous()
     by_token = x.stride(1) < x.stride(2)
-    y = _by_token(batch, heads, length, head_dim, x.dtype) if by_token else torch.empty(x.shape, dtype=x.dtype)
+    y = (
+        _by_token(batch, heads, length, head_dim, x.dtype)
+        if by_token
+        else torch.empty_like(x, memory_format=torch.contiguous_format)
+    )
     _kernels.rotate(
         _half(x),
         x.data_ptr(),
@@ -279,7 +300,7 @@ def cross_entropy(logits: Tensor, targets: Tensor, ignored: int) -> tuple[Tensor
     assert targets.is_contiguous()
     assert targets.shape == (rows,)
     assert targets.dtype == torch.int64
-    losses, log_sum = torch.empty(rows), torch.empty(rows)
+    losses, log_sum = _floats(rows), _floats(rows)
     addresses = (log_sum.data_ptr(), losses.data_ptr())
     _kernels.cross_entropy(
         _half(logits), logits.data_ptr(), targets.data_ptr(), ignored, *addresses, rows, n, torch.get_num_threads()
@@ -318,7 +339,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, scale: float) -> tuple[Tensor, Te
     """
     q, k, v = map(_rows, (q, k, v))
     out = _by_token(q.shape[0], q.shape[1], q.shape[2], v.shape[3])
-    log_sums = torch.empty(q.shape[:3], dtype=torch.float32)
+    log_sums = _floats(*q.shape[:3])
     arrays = (_array(q), _array(k), _array(v), _array(out))
     _kernels.attention(*arrays, log_sums.data_ptr(), _dimensions(q, k, v), scale, torch.get_num_threads())
     return out, log_sums
@@ -344,7 +365,7 @@ def _rows(x: Tensor) -> Tensor:
 
 def _by_token(batch: int, heads: int, n: int, width: int, dtype: torch.dtype = torch.bfloat16) -> Tensor:
     """Room for (batch, heads, n, width), the heads of a token side by side."""
-    return torch.empty(batch, n, heads, width, dtype=dtype).transpose(1, 2)
+    return torch.empty(batch, n, heads, width, dtype=dtype, device="cpu").transpose(1, 2)
 
 
 def _array(x: Tensor) -> tuple[int, int, int, int]:

@@ -2,8 +2,9 @@
 
     s(m, n) = c <Q_p q_m, K_p k_n>,  p the share that owns the pair (m, n);   o_m = sum_n softmax(s(m, .))_n v_n
 
-On a CPU one kernel takes all shares in float32 (ops/kernels.span_attention). Elsewhere each share is a few calls of a
-stock attention kernel (ops/tiles, ops/flash); their outputs merge by log-sum-exp,
+On x86 one kernel takes all shares in float32, where each is one stretch of keys a query (ops/spans, ops/kernels).
+Elsewhere each share is a few calls of a stock attention kernel (ops/tiles, ops/flash); their outputs merge by
+log-sum-exp,
 
     o <- o + w (o' - o),  w = sigmoid(l' - l);   l <- log(e^l + e^l'),
 
@@ -28,6 +29,7 @@ Turn = Callable[[Tensor, int, int], Tensor]
 
 
 AT_ONCE = 2**19  # numbers of the queries of one call: what calls return stays small beside q, k and v
+ROWS_A_SHARE = 32  # with fewer rows for each share tiles are faster: the native kernel goes through all rows for each
 STRIP = 256  # columns of the strips of triangles of medium size, whose backward is faster so on a CPU
 
 
@@ -53,18 +55,28 @@ def merged_attention(q: Tensor, k: Tensor, v: Tensor, shares: Sequence[Share], s
     the first query. No pair may be in two tiles. Where `kernels.attends` takes them, values may have another width.
     """
     used = tuple(share for share in shares if share.tiles)
-    merged: Tensor = _Merged.apply(q, k, v, used, scale)  # type: ignore[no-untyped-call]
+    merged: Tensor = _Merged.apply(*map(_rows, (q, k, v)), used, scale)  # type: ignore[no-untyped-call]
     return merged
+
+
+def spans_of(shares: Sequence[Share], q: Tensor, *others: Tensor) -> list[Spans] | None:
+    """Which keys each query meets in each share, where the native kernel takes all of this at once; else None."""
+    used, rows = [share for share in shares if share.tiles], q.shape[2]
+    if not used or not kernels.attends(q, *others) or rows < ROWS_A_SHARE * (len(used) - 1):
+        return None
+    found = [row_spans(share.tiles, rows) for share in used]
+    known = [spans for spans in found if spans is not None]
+    return known if len(known) == len(found) else None
 
 
 class _Merged(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, shares: tuple[Share, ...], scale: float) -> Tensor:
-        if (spans := _spans(shares, q, k, v)) is None:
+        if (spans := spans_of(shares, q, k, v)) is None:
             out, lse = _one_by_one(q, k, v, shares, scale)
         else:
             runs = [_run(q, k, *one) for one in zip(shares, spans, strict=True)]
-            out, lse = kernels.span_attention(runs, _rows(v), scale)
+            out, lse = kernels.span_attention(runs, v, scale)
             lse = lse[..., None]
         ctx.save_for_backward(q, k, v, out, lse)
         ctx.shares, ctx.scale = shares, scale
@@ -75,15 +87,15 @@ class _Merged(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         q, k, v, out, lse = ctx.saved_tensors
         groups = k.shape[1]
-        spans = _spans(ctx.shares, q, k, v, gradients[0])
+        spans = spans_of(ctx.shares, q, k, v, gradients[0])
         if spans is None:
             d_values = torch.zeros(v.shape, dtype=_wide(v.dtype), device=v.device)
             given = tuple(_Places(x, groups) for x in (gradients[0], out, lse))
             values, into = _Places(v, groups, q.shape[1] // groups), _Places(d_values, groups)
             parts = (_gradients(q, k, values, given, into, share, ctx.scale) for share in ctx.shares)
         else:
-            d_values = torch.zeros(*q.shape[:2], *v.shape[2:])  # once for each query head
-            whole = (_rows(gradients[0]), _rows(v), out.contiguous(), lse[..., 0].contiguous(), d_values)
+            d_values = v.new_zeros(*q.shape[:2], *v.shape[2:])  # once for each query head
+            whole = (_rows(gradients[0]), v, out.contiguous(), lse[..., 0].contiguous(), d_values)
             runs = (_run(q, k, *one) for one in zip(ctx.shares, spans, strict=True))
             parts = (_gradients_at_once(run, groups, whole, ctx.scale) for run in runs)
         dq = dk = None
@@ -94,15 +106,6 @@ class _Merged(torch.autograd.Function):
         dq, dk = (torch.zeros_like(x) if dx is None else dx for x, dx in ((q, dq), (k, dk)))
         dv = _of_groups(d_values, groups)
         return dq.to(q.dtype), dk.to(k.dtype), dv.to(v.dtype), None, None
-
-
-def _spans(shares: Sequence[Share], q: Tensor, *others: Tensor) -> list[Spans] | None:
-    """Which keys each query meets in each share, where the native kernel takes all of this."""
-    if not shares or not kernels.attends(q, *others):
-        return None
-    found = [row_spans(share.tiles, q.shape[2]) for share in shares]
-    known = [span for span in found if span is not None]
-    return known if len(known) == len(found) else None
 
 
 def _run(q: Tensor, k: Tensor, share: Share, spans: Spans) -> kernels.SpanRun:
@@ -305,7 +308,8 @@ def _of_group(x: Tensor, tile: Tile) -> Tensor:
 
 
 def _rows(x: Tensor) -> Tensor:
-    return x if x.stride(-1) == 1 else x.contiguous()
+    """x with rows of numbers side by side; `contiguous` leaves the strides of what has no two numbers in a row."""
+    return x if x.stride(-1) == 1 else x.clone(memory_format=torch.contiguous_format)
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from paribus.ops.tiles import Tile
 
-KEPT = 16  # what the last few calls asked for: all layers of a model ask for the same
+KEPT = 64  # spans of the last few calls: all layers of a model ask for the same
+LONG = 2**15  # rows from which they are made anew: their memory is worth more than their time
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +24,8 @@ class Spans:
 
     def __post_init__(self) -> None:
         assert self.low.dtype == self.high.dtype == torch.int64
+        assert self.low.is_cpu
+        assert self.high.is_cpu
         assert self.low.shape == self.high.shape == (len(self.low),)
         assert self.low.is_contiguous()
         assert self.high.is_contiguous()
@@ -41,11 +44,17 @@ class Spans:
 
 def row_spans(tiles: Sequence[Tile], rows: int) -> Spans | None:
     """The columns that each row sees in these tiles, no pair being in two; None where they are no single stretch."""
-    return _row_spans(tuple(tiles), rows)
+    return (_row_spans if rows < LONG else _row_spans.__wrapped__)(tuple(tiles), rows)
 
 
 @lru_cache(maxsize=KEPT)
 def _row_spans(tiles: tuple[Tile, ...], rows: int) -> Spans | None:
+    # In the memory of this process, whatever device tensors are made on by default.
+    with torch.device("cpu"):
+        return _made(tiles, rows)
+
+
+def _made(tiles: tuple[Tile, ...], rows: int) -> Spans | None:
     low, high = torch.full((rows,), torch.iinfo(torch.int64).max), torch.zeros(rows, dtype=torch.int64)
     seen = torch.zeros(rows, dtype=torch.int64)
     for tile in tiles:

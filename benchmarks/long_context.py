@@ -25,6 +25,7 @@ from torch.nn import functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from paribus.attention.attend import attend
+from paribus.attention.backends import causal_by_kernel
 from paribus.attention.caches import RotatedKeys
 from paribus.attention.layout import Layout
 from paribus.attention.mapped_keys import MappedKeys
@@ -36,7 +37,7 @@ from paribus.positions.rotary import Rotary
 from report import Table, at_most, grid, one_thread, ratios, times, versions
 
 HEADS, HEAD_DIM = 9, 64
-ROPE_SDPA, REROPE, NAIVE = "RoPE + SDPA", "ReRoPE", "ReRoPE, naive"
+ROPE_SDPA, ROPE_OURS, REROPE, NAIVE = "RoPE + SDPA", "RoPE, our kernel", "ReRoPE", "ReRoPE, naive"
 SCALE = HEAD_DIM**-0.5
 ROPE = Rotary()
 
@@ -51,6 +52,9 @@ def attentions(n: int, window: int, naive: bool) -> dict[str, Attention]:
     def rope(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         q, k = ROPE.rotate(q, at), ROPE.rotate(k, at)
         return F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=SCALE)
+
+    def our_kernel(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return causal_by_kernel(ROPE.rotate(q, at), ROPE.rotate(k, at), v, scale=SCALE)
 
     def pieces(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         out = piecewise(
@@ -71,7 +75,7 @@ def attentions(n: int, window: int, naive: bool) -> dict[str, Attention]:
         seen = torch.ones(n, n, dtype=torch.bool).tril()
         return attend(mapped.pieces(q, k, at, at, True), v, scale=SCALE, normalizer=Softmax(), mask=seen)
 
-    return {ROPE_SDPA: rope, REROPE: pieces} | ({NAIVE: both_matrices} if naive else {})
+    return {ROPE_SDPA: rope, ROPE_OURS: our_kernel, REROPE: pieces} | ({NAIVE: both_matrices} if naive else {})
 
 
 def inputs(n: int, gradients: bool) -> list[Tensor]:
@@ -191,7 +195,7 @@ def one_token(table: Table, n: int, repeats: int, most: float) -> None:
 
     subjects = {
         ROPE_SDPA: rope,
-        "RoPE, our kernel": rope_once,
+        ROPE_OURS: rope_once,
         REROPE: ring,
         "ReRoPE, keys turned at every token": all_keys_again,
     }

@@ -38,7 +38,7 @@ def piecewise(
 
     keys_rotated: k comes from a cache of rotated keys.
     """
-    if layout is None or not isinstance(normalizer, Softmax) or q.shape[2] == 1 or kernels.watched():
+    if layout is None or not isinstance(normalizer, Softmax) or q.shape[2] == 1 or kernels.counted():
         return None
     batch, n_queries, n_keys = len(q), q.shape[2], k.shape[2]
     paddings = layout.padding(batch)

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import _get_current_dispatch_mode
+from torch.utils.flop_counter import _FlopCounterMode
 
 from paribus.ops import _kernels
 from paribus.ops.blocks import Blocks
@@ -35,9 +36,14 @@ def mapped() -> bool:
 
 
 def watched() -> bool:
-    """True under a mode that must see every operator, as one that counts FLOPs; others have `knows_kernels`."""
+    """True under a mode that sees every operator, as one that counts FLOPs; one that need not has `knows_kernels`."""
     mode = _get_current_dispatch_mode()
     return mode is not None and not getattr(mode, "knows_kernels", False)
+
+
+def counted() -> bool:
+    """True while torch counts FLOPs: it takes its own fused attention for nothing, and all pairs are written out."""
+    return isinstance(_get_current_dispatch_mode(), _FlopCounterMode)
 
 
 def _threads(x: Tensor) -> int:

@@ -11,6 +11,7 @@ from paribus.attention.grouped_query import GroupedQuery
 from paribus.attention.programs import Programs, current
 from paribus.normalizers.softmax import Softmax
 from paribus.normalizers.sparsemax import Sparsemax
+from paribus.ops import kernels
 from paribus.positions.maps.rerope import ReRoPE
 from paribus.positions.rotary import Rotary
 
@@ -25,8 +26,8 @@ def some():
 
 @pytest.fixture
 def measured(monkeypatch):
-    """Times that are told instead of taken; what is asked is counted."""
-    told, asked = {"fused": 3.0, "materialised": 1.0, "tiled": 2.0}, []
+    """Times that are told instead of taken, on a processor of which we know no kernel; what is asked is counted."""
+    told, asked = {"fused": 3.0, "materialised": 1.0, "tiled": 2.0, "native": 2.5}, []
 
     def measure(ways, like):
         asked.append(sorted(ways))
@@ -34,6 +35,7 @@ def measured(monkeypatch):
 
     monkeypatch.setattr(programs, "_measure", measure)
     monkeypatch.setattr(backends, "FEW", 0)
+    monkeypatch.setattr(backends, "our_kernels", lambda *heads: [])
     return told, asked
 
 
@@ -161,15 +163,20 @@ def test_a_hopeless_program_is_tried_once(monkeypatch):
     assert calls.count("slow") == 1
 
 
-@pytest.mark.parametrize("program", ["fused", "materialised"])
+@pytest.mark.parametrize("program", ["fused", "materialised", "native"])
 def test_the_choice_is_what_runs(program, tmp_path, some, measured, monkeypatch):
     told, _ = measured
     told[program] = 0.1
     called = []
-    for name in ("fused", "materialised"):
-        work = getattr(backends, name)
+    if program == "native":
+        if not kernels.attends(*some):
+            pytest.skip("our kernel needs an x86 processor")
+        monkeypatch.setattr(backends, "our_kernels", lambda *heads: ["native"])
+    functions = {"fused": "fused", "materialised": "materialised", "native": "causal_by_kernel"}
+    for name, function in functions.items():
+        work = getattr(backends, function)
         monkeypatch.setattr(
-            backends, name, lambda *a, _name=name, _work=work, **k: called.append(_name) or _work(*a, **k)
+            backends, function, lambda *a, _name=name, _work=work, **k: called.append(_name) or _work(*a, **k)
         )
     at = torch.arange(9)[None]
     parts = {"position": Rotary(), "normalizer": Softmax(), "q_positions": at, "k_positions": at, "keys_rotated": False}

@@ -94,6 +94,61 @@ def test_folders_are_recursive_and_sorted_without_hidden_files(tmp_path):
     assert [one.name for one in documents([tmp_path / "z.txt", tmp_path / "b"])] == ["z.txt", "a.txt", "c.txt"]
 
 
+def names(folder, **options):
+    return [one.name for one in documents([folder], **options)]
+
+
+def test_links_to_folders_are_followed(tmp_path):
+    corpus, other = tmp_path / "corpus", tmp_path / "other"
+    for name in ("corpus/z/a.txt", "corpus/.store/b.txt", "other/c.txt", "other/in/d.txt", "other/.x/e.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text(name)
+    (corpus / "m").symlink_to(other)
+    (corpus / "hidden").symlink_to(".store")  # only its own name counts
+    assert names(corpus) == ["hidden/b.txt", "m/c.txt", "m/in/d.txt", "z/a.txt"]
+    assert next(one.data for one in documents([corpus]) if one.name == "m/in/d.txt") == b"other/in/d.txt"
+    (corpus / "a").symlink_to("z")  # a folder keeps its own name
+    (corpus / "n").symlink_to(other)  # and is read once
+    (corpus / "o").symlink_to(other / "in")
+    assert names(corpus) == ["hidden/b.txt", "m/c.txt", "m/in/d.txt", "z/a.txt"]
+    (corpus / "b").symlink_to(other / "in")  # before the folder around it
+    assert names(corpus) == ["b/d.txt", "hidden/b.txt", "m/c.txt", "z/a.txt"]
+    (tmp_path / "start").symlink_to(corpus)
+    assert names(tmp_path / "start") == names(corpus)
+
+
+def test_links_that_lead_back_end(tmp_path):
+    corpus, other = tmp_path / "corpus", tmp_path / "other"
+    for name in ("corpus/in/a.txt", "other/b.txt", "other/in/c.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text(name)
+    (corpus / "in" / "self").symlink_to(".")
+    (corpus / "in" / "up").symlink_to("../..")
+    (corpus / "root").symlink_to("/")
+    (corpus / "there").symlink_to(other)
+    (other / "back").symlink_to(corpus)
+    (other / "in" / "up").symlink_to("..")
+    assert names(corpus) == ["in/a.txt", "there/b.txt", "there/in/c.txt"]
+    (corpus / "x").symlink_to("y")
+    (corpus / "y").symlink_to("x")
+    with pytest.raises(CorpusError, match="x: Too many levels"):
+        names(corpus)
+
+
+def test_what_is_left_out(tmp_path):
+    for name in ("a.txt", "work/b.txt", "in/work/c.txt", "in/m.bp"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text(name)
+    (tmp_path / "link").symlink_to("work")
+    (tmp_path / "file").symlink_to("work/b.txt")
+    without = [tmp_path / "work", tmp_path / "in" / "." / "m.bp", tmp_path / "none"]
+    assert names(tmp_path, without=without) == ["a.txt", "in/work/c.txt"]
+    for path in ("work", "work/b.txt", "link", "in/m.bp"):
+        found = documents([tmp_path / "a.txt", tmp_path / path], without=without)
+        with pytest.raises(CorpusError, match="to be read and to be written"):
+            next(found)  # before anything is read
+
+
 def test_standard_input(monkeypatch):
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"piped\n")))
     assert list(documents(["-"])) == [Document("stdin", b"piped\n")]

@@ -178,6 +178,16 @@ def methods() -> list[Method]:
         one("llama3 4", Llama3(factor=4.0, train_length=TRAINED)),
         one("position-interpolation 2", PositionInterpolation(factor=2.0)),
         one("plain"),
+        # Written down after all of those above were read: around the two that read best.
+        one("dual-chunk 6144 + log-n", DualChunk(chunk=6144, train_length=TRAINED), n),
+        one("dual-chunk 5120", DualChunk(chunk=5120, train_length=TRAINED)),
+        one("dual-chunk 7168", DualChunk(chunk=7168, train_length=TRAINED)),
+        one("leaky 2048, reach 6144", leaky(2048, 6144)),
+        one("leaky 2048, reach 5120 + log-n", leaky(2048, 5120), n),
+        one("leaky 3072, reach 6144 + log-n", leaky(3072, 6144), n),
+        one("leaky 1024, reach 6144 + log-n", leaky(1024, 6144), n),
+        one("leaky 1024, reach 4096 + log-n", leaky(1024, 4096), n),
+        one("leaky 512, reach 6144 + log-n", leaky(512, 6144), n),
     ]
     assert len({method.name for method in found}) == len(found)
     return found

@@ -86,10 +86,102 @@ def test_a_job_that_counted_is_not_touched(corpus: Path, tmp_path: Path, interru
 
 
 def test_a_job_that_cannot_begin_leaves_nothing(corpus: Path, tmp_path: Path) -> None:
-    for words in ([tmp_path / "none"], [corpus, "--vocab-size", 100], [corpus, "--memory", "much"]):
+    for words in (
+        [tmp_path / "none"],
+        [corpus, "--vocab-size", 100],
+        [corpus, "--memory", "much"],
+        [corpus, "--memory", "1.2.3GiB"],
+        [corpus, "--memory", "."],
+        [corpus, "--memory", "9" * 400 + "TiB"],
+        [corpus, "--min-count", 1 << 70],
+        [corpus, "--vocab-size", 1 << 70],
+    ):
         with pytest.raises(InputError):
             run("train", *words, "--out", tmp_path / "m.bp")
         assert not (tmp_path / "m.bp.work").exists()
+
+
+def held_in(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_folder_that_is_no_work_folder_is_not_touched(corpus: Path, tmp_path: Path) -> None:
+    own = tmp_path / "thesis"
+    own.mkdir()
+    for name, content in (("chapter.txt", b"years of work"), ("stdin.txt", b"mine"), ("ngrams-0-1.counts", b"mine")):
+        (own / name).write_bytes(content)
+    words = ("train", corpus, "--vocab-size", 300, "--min-count", 2, "--out", tmp_path / "m.bp", "--work", own)
+    before = held_in(tmp_path)
+    for content in (None, b"{}", b"no json", b'{"part": "TrainJob"}', b"\xff"):
+        if content is not None:
+            (own / "job.json").write_bytes(content)
+            before["thesis/job.json"] = content
+        with pytest.raises(InputError, match=r"no work folder|no training that this version knows"):
+            run(*words)
+        assert held_in(tmp_path) == before
+    with pytest.raises(InputError, match="is a file"):
+        run(*words[:-1], own / "chapter.txt")
+
+
+def test_only_what_a_job_wrote_is_removed(corpus: Path, tmp_path: Path, interrupted: Callable[..., None]) -> None:
+    work = tmp_path / "w"
+    words = ("train", "-", "--vocab-size", 300, "--min-count", 2, "--out", tmp_path / "m.bp", "--work", work)
+    interrupted(*words, stdin=b"text " * 40, counted=True)
+    (work / "notes.txt").write_text("mine")
+    (work / "in").mkdir()
+    run("resume", work)
+    assert sorted(path.name for path in work.iterdir()) == ["in", "notes.txt"]
+    assert (tmp_path / "m.bp").exists()
+    # An empty folder is as good as none.
+    (tmp_path / "empty").mkdir()
+    run(*words[:-1], tmp_path / "empty", stdin=b"text " * 40)
+    assert not (tmp_path / "empty").exists()
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CorpusError):
+        run(*words[:-1], tmp_path / "empty", stdin=b"")
+    assert not (tmp_path / "empty").exists()
+
+
+def test_a_model_in_the_work_folder_is_refused(corpus: Path, tmp_path: Path) -> None:
+    (tmp_path / "w").mkdir()
+    (tmp_path / "link").symlink_to("w")
+    for out, work in (("w/m.bp", "w"), ("w", "w"), ("w/m.bp", "link"), ("m.bp", "."), ("link/m.bp", "w")):
+        with pytest.raises(InputError, match=r"lies in the work folder|is a folder|no work folder"):
+            run("train", corpus, "--out", tmp_path / out, "--work", tmp_path / work)
+    assert not list((tmp_path / "w").iterdir())
+
+
+def test_a_corpus_does_not_hold_what_is_made_of_it(
+    corpus: Path, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from paribus.tokenizer import corpus as reading
+    from paribus.tokenizer import train
+
+    monkeypatch.setattr(reading, "BATCH", 1000)
+    real = train.Job._pass
+    monkeypatch.setattr(train.Job, "_pass", lambda job, stage, counter, _: real(job, stage, counter, lambda _: True))
+    words = ("train", corpus, "--vocab-size", 400, "--vocab-size", 300, "--min-count", 2)
+    for name in ("m.400.bp", "m.300.bp", "m.400.bp.part"):
+        (corpus / name).write_bytes(b"an older one " * 40)
+    run(*words, "--out", corpus / "m.bp")
+    assert Tokenizer.load(corpus / "m.400.bp").pieces == Tokenizer.load(model).pieces
+    run(*words, "--out", corpus / "m.bp", "--work", corpus / "w")
+    assert Tokenizer.load(corpus / "m.400.bp").pieces == Tokenizer.load(model).pieces
+    with pytest.raises(CorpusError, match="to be read and to be written"):
+        run("train", corpus / "00.txt", "--out", corpus / "00.txt")
+    (tmp_path / "e").mkdir()
+    with pytest.raises(CorpusError, match="to be read and to be written"):
+        run("train", tmp_path / "e", "--out", tmp_path / "m.bp", "--work", tmp_path / "e")
+
+
+def test_counts_in_the_folder_that_is_counted(corpus: Path, tmp_path: Path) -> None:
+    words = ("--min-count", 2, "--out")
+    for folder in (tmp_path, corpus):
+        run("count", corpus, *words, folder / "n")
+        run("count", corpus, "--ngrams", folder / "n", *words, folder / "p")
+        run("count", corpus, "--ngrams", folder / "n", *words, folder / "p")
+    for name in ("n", "p"):
+        assert (corpus / name).read_bytes() == (tmp_path / name).read_bytes()
 
 
 def test_standard_input_is_that_of_this_call(tmp_path: Path, interrupted: Callable[..., None]) -> None:
@@ -185,6 +277,17 @@ def test_places_that_cannot_be_written(model: Path, corpus: Path, tmp_path: Path
             run(*words, "--out", tmp_path / "none" / "x")
     with pytest.raises(InputError, match="is a folder"):
         run("train", corpus, "--out", tmp_path)
+    (tmp_path / "x.300.bp").mkdir()
+    for words in (["train", corpus], ["finish", "--ngrams", model, "--pieces", model]):
+        with pytest.raises(InputError, match=r"x\.300\.bp is a folder"):
+            run(*words, "--vocab-size", 400, "--vocab-size", 300, "--out", tmp_path / "x.bp")
+    for words in ([], ["--work", tmp_path / "w"]):
+        with pytest.raises(InputError, match="there is no folder"):
+            run("train", corpus, "--out", tmp_path / "none" / "q.bp", *words)
+    with pytest.raises(InputError, match="there is no folder"):
+        run("train", corpus, "--out", tmp_path / "q.bp", "--work", tmp_path / "none" / "w")
+    assert not (tmp_path / "none").exists()
+    assert not (tmp_path / "w").exists()
     with pytest.raises(InputError, match="there is no folder"):
         run("convert", model, tmp_path / "none" / "tokenizer.json")
 

@@ -52,7 +52,10 @@ def train(
     nfc: Nfc = False,
     segmentation: Segmentation = 2,
     field: Field = "text",
-    work: Annotated[Path | None, typer.Option(help="Folder of the job, for resume; by default OUT.work.")] = None,
+    work: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the job, for resume; by default OUT.work. It is gone at the end, if it is empty."),
+    ] = None,
 ) -> None:
     """Learn a vocabulary. If it is interrupted, `paribus tokenizer resume OUT.work` goes on."""
     from paribus.cli.tokenizer_job import TrainJob
@@ -149,11 +152,12 @@ def finish(
     jobs: Jobs = None,
 ) -> None:
     """Make the vocabulary from merged counts; no corpus is needed."""
-    from paribus.cli.tokenizer_job import check_out, save
+    from paribus.cli.tokenizer_job import check_out, models_of, save
     from paribus.tokenizer import shards
     from paribus.tokenizer.settings import Settings
 
-    check_out(out)
+    for path in models_of(vocab_size, out):
+        check_out(path)
     settings = Settings(
         order=order, max_piece_length=max_piece_length, min_count=min_count, isolate_digits=isolate_digits, nfc=nfc,
         segmentation=segmentation,

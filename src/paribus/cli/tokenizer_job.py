@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 
 from paribus.core.config import Part, canonical_json, from_dict
 from paribus.core.errors import ConfigError, InputError
+from paribus.tokenizer.settings import Settings, check_sizes, memory_bytes
+from paribus.tokenizer.train import JOURNAL, clear, train
 
 if TYPE_CHECKING:
     from paribus.tokenizer.tokenizer import Tokenizer
     from paribus.tokenizer.train import Progress
 
-SPOOL = "stdin.txt"
-COUNTED = "journal.json"  # as train writes it with the first run
+JOB = "job.json"
+SPOOL, SPOOLING = "stdin.txt", "stdin.part"
+SETTINGS = ("order", "max_piece_length", "min_count", "isolate_digits", "nfc", "segmentation")
 _WORDS = {"ngrams": "counting n-grams", "pieces": "counting pieces", "prune": "choosing pieces"}
 
 
@@ -37,40 +40,61 @@ class TrainJob(Part):
     segmentation: int
     field: str = "text"
 
+    def check(self) -> None:
+        check_sizes(self.sizes)
+        memory_bytes(self.memory)
+        Settings(**{name: getattr(self, name) for name in SETTINGS})
+
     def begin(self, work: Path) -> None:
-        """Run it in its folder, where the same job goes on and nothing counted by another is touched."""
-        kept = work / "job.json"
-        if (work / COUNTED).exists():
-            if "-" in self.corpus or self.read(work) != self:
+        """Run it in its folder, where the same job goes on and nothing that is not its own is touched."""
+        self._check_places(work)
+        fresh = not work.is_dir() or not any(work.iterdir())
+        if not fresh:
+            kept = self.read(work)
+            if not (work / JOURNAL).exists():
+                # The job ended before anything was counted: its standard input is not this one's.
+                (work / SPOOL).unlink(missing_ok=True)
+            elif "-" in self.corpus or kept != self:
                 raise ConfigError(f"{work} holds a job: `paribus tokenizer resume {work}` it, or delete the folder")
-        elif kept.exists():  # of a job that ended before anything was counted: its standard input is not this one's
-            (work / SPOOL).unlink(missing_ok=True)
-        fresh = not work.exists()
         try:
             self.run(work)
         except InputError:
-            if fresh and not (work / COUNTED).exists():
-                shutil.rmtree(work, ignore_errors=True)
+            if fresh and work.is_dir() and not (work / JOURNAL).exists():
+                _clear(work)
             raise
 
     @classmethod
     def read(cls, work: Path) -> "TrainJob":
         try:
-            data = json.loads((work / "job.json").read_text())
-        except (OSError, ValueError) as error:
-            raise ConfigError(f"{work} is no work folder of a training: expected job.json in it") from error
-        job: TrainJob = from_dict(cls, data)
+            job: TrainJob = from_dict(cls, json.loads((work / JOB).read_text()))
+        except OSError as error:
+            raise ConfigError(f"{work} is no work folder of a training: expected {JOB} in it; name another") from error
+        except (ValueError, ConfigError) as error:
+            raise ConfigError(
+                f"{work / JOB} tells of no training that this version knows ({error}): name another work folder"
+            ) from error
         return job
+
+    def _check_places(self, work: Path) -> None:
+        """Raise InputError before any work if the models or the folder could not be written."""
+        for path in models_of(self.sizes, Path(self.out)):
+            check_out(path)
+            if work.resolve() in (path.resolve(), *path.resolve().parents):
+                raise InputError(
+                    f"--out {path} lies in the work folder {work}, which is emptied at the end: name another place"
+                )
+        if work.exists() and not work.is_dir():
+            raise InputError(f"{work} is a file, where the work folder should be: name another with --work")
+        if not work.absolute().parent.is_dir():
+            raise InputError(f"{work}: there is no folder {work.absolute().parent}; make it first")
 
     def run(self, work: Path, memory: str | None = None, jobs: int | None = None) -> None:
         """memory, jobs: in place of those that were asked for."""
-        from paribus.tokenizer.train import train
-
-        if Path(self.out).is_dir():
-            raise InputError(f"--out {self.out} is a folder: name the file of the model in it")
-        work.mkdir(parents=True, exist_ok=True)
-        (work / "job.json").write_text(canonical_json(self))
+        self._check_places(work)
+        work.mkdir(exist_ok=True)
+        (work / JOB).write_text(canonical_json(self))
         paths = [_spool(work) if name == "-" else Path(name) for name in self.corpus]
+        models = models_of(self.sizes, Path(self.out))
         with display() as progress:
             found = train(
                 paths,
@@ -80,15 +104,11 @@ class TrainJob(Part):
                 work=work,
                 progress=progress,
                 field=self.field,
-                order=self.order,
-                max_piece_length=self.max_piece_length,
-                min_count=self.min_count,
-                isolate_digits=self.isolate_digits,
-                nfc=self.nfc,
-                segmentation=self.segmentation,
+                without=[*models, *(path.with_name(f"{path.name}.part") for path in models)],
+                **{name: getattr(self, name) for name in SETTINGS},
             )
         save(found, self.sizes, Path(self.out))
-        shutil.rmtree(work)
+        _clear(work)
 
 
 def check_out(out: Path) -> None:
@@ -99,11 +119,14 @@ def check_out(out: Path) -> None:
         raise InputError(f"{out}: there is no folder {out.absolute().parent}; make it first")
 
 
-def save(found: Sequence["Tokenizer"], sizes: Sequence[int], out: Path) -> None:
-    """One file, or one for each size with the size in its name."""
+def models_of(sizes: Sequence[int], out: Path) -> list[Path]:
+    """One file, or one for each size, the largest first, with the size in its name."""
     ordered = sorted(set(sizes), reverse=True)
-    for size, tokenizer in zip(ordered, found):
-        path = out if len(ordered) == 1 else out.with_name(f"{out.stem}.{size}{out.suffix}")
+    return [out] if len(ordered) == 1 else [out.with_name(f"{out.stem}.{size}{out.suffix}") for size in ordered]
+
+
+def save(found: Sequence["Tokenizer"], sizes: Sequence[int], out: Path) -> None:
+    for path, tokenizer in zip(models_of(sizes, out), found):
         tokenizer.save(path)
         sys.stderr.write(f"{path}: {tokenizer.vocab_size} tokens\n")
 
@@ -132,11 +155,20 @@ def _spool(work: Path) -> Path:
     """Standard input as a file, since it is read twice."""
     target = work / SPOOL
     if not target.exists():
-        partial = work / "stdin.part"
+        partial = work / SPOOLING
         with partial.open("wb") as file:
             shutil.copyfileobj(sys.stdin.buffer, file)
         partial.replace(target)
     return target
+
+
+def _clear(work: Path) -> None:
+    """Remove what a job wrote into its folder, and the folder if nothing else is in it."""
+    clear(work)
+    for name in (SPOOL, SPOOLING, JOB):
+        (work / name).unlink(missing_ok=True)
+    if not any(work.iterdir()):
+        work.rmdir()
 
 
 @contextmanager

@@ -33,7 +33,8 @@ def documents(
     field: the JSONL field or Parquet column that holds the text.
     longest: a document of more bytes is cut at line ends into documents of about `piece` bytes (default
         longest / 4), named `name#0`, `name#1`, ...; joined, they are the document again.
-    without: files and folders that are left out of the folders given, such as what is being written there.
+    without: files and folders that are left out of the folders given, such as what is being written there. A file in
+        such a folder is read if it is named itself.
 
     Names are relative to the folder given, with forward slashes; a record adds `:LINE` (from 1) or `:ROW` (from 0).
     Raises CorpusError, naming file and line, for anything that cannot be read, and for a path that is to be left out
@@ -48,7 +49,10 @@ def documents(
     named = [str(path) for path in paths]
     left_out = {os.path.realpath(path) for path in without}
     for path in named:
-        if path != STDIN and any(_lies_in(os.path.realpath(path), one) for one in left_out):
+        real = os.path.realpath(path)
+        if path != STDIN and (
+            real in left_out or (os.path.isdir(real) and any(_lies_in(real, one) for one in left_out))
+        ):
             raise CorpusError(f"{path} is to be read and to be written to: name another place for what is written")
     for path in named:
         if path == STDIN:

@@ -18,11 +18,13 @@ LINE = 4 << 20  # a line of a file that goes on to so many bytes is cut there
 Documents = Callable[[], Iterable[bytes]]
 
 
-def documents_of(corpus: Any, field: str = "text") -> Documents:
+def documents_of(corpus: Any, field: str = "text", without: Iterable[Path] = ()) -> Documents:
     """Paths are read as files and folders; a list of strings or bytes is the texts themselves; a function that takes
-    nothing and gives an iterable of texts is called once for each pass. field: of JSONL and Parquet files."""
+    nothing and gives an iterable of texts is called once for each pass. field: of JSONL and Parquet files; without:
+    files and folders that are no part of the corpus though they lie in its folders."""
+    left_out = list(without)
     if isinstance(corpus, Path):
-        return lambda: _read([corpus], field)
+        return lambda: _read([corpus], field, left_out)
     if callable(corpus):
         return lambda: map(to_bytes, corpus())
     if isinstance(corpus, (str, bytes)):
@@ -33,7 +35,7 @@ def documents_of(corpus: Any, field: str = "text") -> Documents:
             "function that gives the texts anew at each call"
         )
     if corpus and all(isinstance(one, Path) for one in corpus):
-        return lambda: _read(corpus, field)
+        return lambda: _read(corpus, field, left_out)
     return lambda: map(to_bytes, corpus)
 
 
@@ -99,10 +101,11 @@ def require_same(found: Passed, before: Passed) -> None:
         )
 
 
-def _read(paths: Iterable[Path], field: str) -> Iterator[bytes]:
+def _read(paths: Iterable[Path], field: str, without: Iterable[Path]) -> Iterator[bytes]:
     from paribus.text.readers import documents
 
-    return (document.data for document in documents(paths, field, longest=FILE, piece=LINE // 4))
+    found = documents(paths, field, longest=FILE, piece=LINE // 4, without=without)
+    return (document.data for document in found)
 
 
 def _compose(data: bytes) -> bytes:

@@ -9,7 +9,7 @@ The vocabulary is that of `train` on all shards together.
 
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,14 @@ def count_ngrams(
     jobs: int | None = None,
     progress: Progress | None = None,
     field: str = "text",
+    without: Iterable[Path] = (),
 ) -> int:
     """Count the n-grams of a shard into a file; the bytes counted. Of the settings only order, isolate_digits and nfc
-    matter here. field: of JSONL and Parquet files, the one that holds the text."""
+    matter here. field: of JSONL and Parquet files, the one that holds the text; without: files and folders that are no
+    part of the corpus though they lie in its folders, as `out` never is."""
     room = memory_bytes(memory) - OVERHEAD
     counter = _native.NgramPass(settings.order, settings.isolate_digits, windows_room(room), threads_of(jobs, "jobs"))
-    return _count("ngrams", corpus, out, settings, counter, counter.is_full, progress, field, room)
+    return _count("ngrams", corpus, out, settings, counter, counter.is_full, progress, field, without, room)
 
 
 def count_pieces(
@@ -48,6 +50,7 @@ def count_pieces(
     jobs: int | None = None,
     progress: Progress | None = None,
     field: str = "text",
+    without: Iterable[Path] = (),
 ) -> int:
     """Cut a shard by the n-grams of all shards and count its pieces into a file; the bytes counted."""
     room = memory_bytes(memory) - OVERHEAD
@@ -56,7 +59,10 @@ def count_pieces(
     counter = _native.PiecePass(
         model, settings.order, settings.isolate_digits, settings.segmentation, left, threads_of(jobs, "jobs")
     )
-    return _count("pieces", corpus, out, settings, counter, lambda _: counter.is_full(), progress, field, room)
+    left_out = [*without, Path(ngrams)]
+    return _count(
+        "pieces", corpus, out, settings, counter, lambda _: counter.is_full(), progress, field, left_out, room
+    )
 
 
 def merge(paths: Paths, out: str | os.PathLike[str]) -> None:
@@ -78,7 +84,7 @@ def finish(
     counted: int | None = None,
 ) -> list[Tokenizer]:
     """The tokenizers of these counts, the largest size first; counted: bytes of the corpus, for the model's record."""
-    ordered = check_sizes(list(sizes))
+    ordered = check_sizes(sizes)
     _require_counts([pieces])
     room = memory_bytes(memory) - OVERHEAD
     model = _ngram_model(ngrams, settings, room)
@@ -118,10 +124,12 @@ def _count(
     is_full: Any,
     progress: Progress | None,
     field: str,
+    without: Iterable[Path],
     room: int,
 ) -> int:
     done = 0
     target = Path(out)
+    left_out = [*without, target, target.with_name(f"{target.name}.part")]
     with tempfile.TemporaryDirectory(prefix=target.name, dir=target.parent) as folder:
         runs: list[str] = []
 
@@ -135,7 +143,7 @@ def _count(
                     Path(one).unlink()
                 runs[:] = [whole]
 
-        for batch in batches(documents_of(corpus, field), settings, room // (4 * WINDOW)):
+        for batch in batches(documents_of(corpus, field, [*left_out, Path(folder)]), settings, room // (4 * WINDOW)):
             size = sum(map(len, batch))
             if done and is_full(size):
                 spill()

@@ -6,9 +6,10 @@ was killed, or whose disk was full, goes on from its last run.
 """
 
 import json
+import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ OVERHEAD = 96 << 20
 WINDOW = 16  # bytes that counting n-grams takes for a byte of text, while it sorts
 MODEL = 32  # bytes of an n-gram of the model
 READER = 1 << 20  # bytes for a run that is read
+JOURNAL = "journal.json"
+_FILES = re.compile(r"journal\.(json|part)|(ngrams|pieces)-[0-9]+-[0-9]+\.counts(\.part)?")
 RUNS = 16  # runs of one size are merged into one, so that few files are open at once however large the corpus
 
 
@@ -40,6 +43,7 @@ def train(
     work: Path | None = None,
     progress: Progress | None = None,
     field: str = "text",
+    without: Iterable[Path] = (),
     **settings: Any,
 ) -> list[Tokenizer]:
     """One tokenizer for each size, the largest first, from one job.
@@ -53,31 +57,32 @@ def train(
         library, come on top.
     jobs: threads; work: folder for runs and journal, by default a temporary one; progress: called with the pass and
         the bytes done in it; field: of JSONL and Parquet files, the one that holds the text.
+    without: files and folders that are no part of the corpus though they lie in its folders; `work` is always left out.
     settings: the fields of `paribus.tokenizer.settings.Settings`.
 
     Raises ConfigError and CorpusError for bad input, and for n-grams or pieces that do not fit the memory; ParibusError
     when the disk is full. After these the same call with the same `work`, or with more memory, goes on.
     """
     job_settings = Settings(**settings)
-    ordered = check_sizes(list(sizes))
-    documents = documents_of(corpus, field)
+    ordered = check_sizes(sizes)
+    room, threads = memory_bytes(memory), threads_of(jobs, "jobs")
     folder = Path(tempfile.mkdtemp(prefix="paribus-train-")) if work is None else Path(work)
     try:
-        job = Job(
-            job_settings,
-            documents,
-            folder,
-            memory_bytes(memory),
-            threads_of(jobs, "jobs"),
-            progress or (lambda *_: None),
-        )
-        return job.run(ordered)
+        documents = documents_of(corpus, field, [*without, folder])
+        return Job(job_settings, documents, folder, room, threads, progress or (lambda *_: None)).run(ordered)
     except OSError as error:
         hint = "nothing is lost: make room and run the same command again with the same work folder"
         raise ParibusError(f"training stopped: {error.strerror or error} ({error.filename}); {hint}") from error
     finally:
         if work is None:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def clear(folder: Path) -> None:
+    """Remove the journal and the runs of a training from its work folder, and nothing else."""
+    for file in sorted(folder.iterdir(), key=lambda file: file.name != JOURNAL):  # first what names the others
+        if _FILES.fullmatch(file.name):
+            file.unlink()
 
 
 def windows_room(room: int) -> int:
@@ -110,7 +115,7 @@ class Job:
         self.threads = threads
         self.progress = progress
         folder.mkdir(parents=True, exist_ok=True)
-        self.journal = folder / "journal.json"
+        self.journal = folder / JOURNAL
         fresh = {"schema": "paribus.training/2", "settings": digest(settings), "stage": "ngrams", "passes": {}}
         try:
             self.state: dict[str, Any] = json.loads(self.journal.read_text()) if self.journal.exists() else fresh

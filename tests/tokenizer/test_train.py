@@ -232,13 +232,31 @@ def test_long_lines_and_newlines_are_cut() -> None:
         ({"segmentation": 3}, "segmentation = 3"),
         ({"memory": "1MiB"}, "at least 256 MiB"),
         ({"memory": "much"}, "expected a size"),
+        ({"memory": "1.2.3GiB"}, "expected a size"),
+        ({"memory": "."}, "expected a size"),
+        ({"memory": "9" * 400}, "at most"),
+        ({"memory": 1e9}, r"memory = 1000000000\.0: expected a whole number"),
+        ({"memory": None}, "memory = None"),
+        ({"min_count": 1 << 70}, "below 2\\^63"),
         ({"jobs": 0}, "jobs = 0"),
         ({"vocab_size": 258}, "at least 259"),
+        ({"vocab_size": "300"}, "vocab_size = '300': expected a whole number"),
+        ({"vocab_size": 300.5}, r"vocab_size = 300\.5"),
+        ({"vocab_size": None}, "vocab_size = None"),
+        ({"vocab_size": 1 << 24}, "below 2\\^24"),
     ],
 )
 def test_impossible_settings(options: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         Tokenizer.train(["some text"], **options)
+
+
+def test_sizes_are_a_list() -> None:
+    for sizes in (300, "300", None):
+        with pytest.raises(ConfigError, match="expected a list of whole numbers"):
+            train(["some text"], sizes)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="no vocabulary size"):
+        train(["some text"], [])
 
 
 def test_a_corpus_that_is_none() -> None:
@@ -259,9 +277,15 @@ def test_files_and_functions(tmp_path: Path) -> None:
     direct = counted(Tokenizer.train(texts, vocab_size=300, min_count=3))
     assert counted(Tokenizer.train(tmp_path, vocab_size=300, min_count=3)) == direct
     assert counted(Tokenizer.train(lambda: iter(texts), vocab_size=300, min_count=3)) == direct
+    (tmp_path / "notes").write_text("three three three")
+    for place in (tmp_path, [tmp_path]):
+        words = {"vocab_size": 300, "min_count": 3, "without": [tmp_path / "notes"], "work": tmp_path / "work"}
+        for _ in range(2):  # its own work folder is no part of it
+            assert counted(Tokenizer.train(place, **words)) == direct
 
 
 def test_memory_in_words() -> None:
     assert memory_bytes("1GiB") == 1 << 30
     assert memory_bytes("800MB") == 800_000_000
     assert memory_bytes(1 << 29) == 1 << 29
+    assert memory_bytes(".5 GiB ") == memory_bytes("0.5gib") == memory_bytes("512 MiB") == 1 << 29

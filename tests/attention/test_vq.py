@@ -174,6 +174,59 @@ def test_both_directions():
         layer.start(1, 9, torch.float64, CPU)
 
 
+@pytest.mark.parametrize("quantizer", [CODES, VQ.Config(n_codes=7)], ids=["ema", "vq"])
+@pytest.mark.parametrize("padded", [False, True])
+def test_both_directions_have_one_gradient(quantizer, padded):
+    """In training, by the table and by all pairs: values through the means, keys by the riding loss alone."""
+    x, at = inputs(23)
+    valid = torch.arange(23)[None] >= torch.tensor([[0], [7 if padded else 0]])
+    found = []
+    for mask in (Visible(valid=valid) if padded else None, Visible(valid=valid) & Bidirectional()):
+        layer = build(replace(PLAIN, quantizer=quantizer, mask=Bidirectional())).train()
+        own = x.clone().requires_grad_()
+        y = layer(own, at, mask)
+        (y.square() * valid[..., None]).sum().backward()
+        weights = {name: weight.grad for name, weight in layer.named_parameters() if weight.requires_grad}
+        found.append({"y": y, "x": own.grad, **weights, "codes": layer.quantizer.codes.detach()})
+        assert layer.value.weight.grad.abs().max() > 1e-3
+        assert layer.key.weight.grad.abs().max() > 0
+    for name, one in found[0].items():
+        torch.testing.assert_close(found[1][name], one, rtol=1e-10, atol=1e-10, msg=lambda m, name=name: f"{name}: {m}")
+    still = build(replace(PLAIN, quantizer=EMA.Config(n_codes=7, commitment=0.0), mask=Bidirectional())).train()
+    still(x, at).square().sum().backward()
+    assert still.key.weight.grad is None or (still.key.weight.grad == 0).all()
+
+
+@pytest.mark.parametrize("quantizer", [CODES, VQ.Config(n_codes=7)], ids=["ema", "vq"])
+@pytest.mark.parametrize("mask", [Causal(), Bidirectional()], ids=str)
+@pytest.mark.parametrize("by_pairs", [False, True])
+def test_padding_moves_no_code_and_adds_no_loss(quantizer, mask, by_pairs):
+    """Whatever stands on hidden places: the same codes, the same loss, and those of the tokens alone."""
+    x, _ = inputs(11)
+    at = torch.zeros(2, 11, dtype=torch.int64)
+    valid = torch.arange(11)[None] >= torch.tensor([[11], [6]])  # of the first row nothing is left
+    shown = Visible(valid=valid) & Causal() if by_pairs and mask.causal else Visible(valid=valid)
+    shown = shown & Bidirectional() if by_pairs else shown
+    found = []
+    for given, places, seen in (
+        (x.masked_fill(~valid[..., None], 0.0), at, shown),
+        (x.masked_fill(~valid[..., None], 100.0), at, shown),
+        (x[1:, 6:], at[1:, 6:], None),
+    ):
+        layer = build(replace(PLAIN, quantizer=quantizer, mask=mask)).train()
+        given = given.clone().requires_grad_()
+        (layer(given, places, seen).sum() * 0).backward()  # nothing but the loss that rides
+        whole = given.grad[-1:, -5:]
+        found.append([layer.quantizer.codes.detach(), layer.key.weight.grad, whole, layer.quantizer.codes.grad])
+        if isinstance(quantizer, EMA.Config):
+            found[-1].append(layer.quantizer.usage)
+    for other in found[1:]:
+        for one, two in zip(found[0], other):
+            assert (one is None) == (two is None)
+            if one is not None:
+                torch.testing.assert_close(two, one, rtol=1e-10, atol=1e-10)
+
+
 def test_training_moves_codes_and_pulls_keys():
     layer = build(replace(BIASED, quantizer=EMA.Config(n_codes=7, commitment=0.5)))
     x, at = inputs(23)

@@ -1,10 +1,14 @@
 """Codes that follow: the means of frozen vectors in the end, the formula step by step, and no dead code."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
 from paribus.layers.parameters import draw
 from paribus.quantizers.ema import EMA
+from paribus.quantizers.readers import Readers
 
 
 def build(**options):
@@ -79,3 +83,79 @@ def test_codes_move_in_training_only(how):
             quantizer(x)
     assert torch.equal(quantizer.codes, before)
     assert (quantizer.usage == 0).all()
+
+
+@pytest.mark.parametrize("restart_below", [0.0, 0.1])
+def test_hidden_vectors_move_nothing(restart_below):
+    """A padded batch is the batch without its padding, of any group; and nothing at all moves nothing."""
+    x = torch.randn(2, 2, 9, 2, dtype=torch.float64)
+    visible = torch.tensor([[[0, 0, 1, 1, 1, 1, 1, 1, 1]], [[1, 1, 1, 0, 1, 0, 0, 0, 1]]]) == 1
+    kept = x.transpose(0, 1)[:, visible[:, 0]][None]
+    alone, padded = build(groups=2, restart_below=restart_below), build(groups=2, restart_below=restart_below)
+    for _ in range(3):
+        one, other = alone(kept), padded(x.masked_fill(~visible[..., None], 1e9), visible)
+        torch.testing.assert_close(other.loss, one.loss)
+        torch.testing.assert_close(padded.codes, alone.codes)
+        torch.testing.assert_close(padded.usage, alone.usage)
+    before = alone.codes.clone()
+    assert alone(x, torch.zeros_like(visible)).loss == 0
+    torch.testing.assert_close(alone.codes, before)
+    assert alone(x[:, :, :0]).loss == 0
+    assert alone.codes.isfinite().all()
+
+
+def of_two(work):
+    """What each of two readers finds, as two threads that wait for each other at every sum."""
+    both, put = threading.Barrier(2, timeout=60), {}
+
+    def one(number):
+        def summed(tensor):
+            put[number] = tensor
+            both.wait()
+            total = put[0] + put[1]
+            both.wait()
+            return total
+
+        return work(number, Readers(number, 2, summed))
+
+    with ThreadPoolExecutor(2) as pool:
+        return list(pool.map(one, range(2)))
+
+
+@pytest.mark.parametrize("hidden", ["none", "some", "all"])
+def test_two_readers_find_what_one_finds(hidden):
+    """Rows in turn, one more for the first: the same vectors for both, and the mean of their distances is the whole."""
+    x = torch.randn(5, 2, 4, 3, dtype=torch.float64)
+    visible = {"none": None, "some": torch.rand(5, 2, 4) < 0.6, "all": torch.zeros(5, 1, 4, dtype=torch.bool)}[hidden]
+
+    def work(number, readers):
+        rows, own = x[number::2], None if visible is None else visible[number::2]
+        return *readers.evenly(rows, own, 7), readers.distance(rows, torch.zeros_like(rows), own)
+
+    vectors, there = Readers().evenly(x, visible, 7)
+    found = of_two(work)
+    for some, those, _ in found:
+        assert torch.equal(those, there)
+        torch.testing.assert_close(some.where(those[..., None], 0.0), vectors.where(there[..., None], 0.0))
+    whole = Readers().distance(x, torch.zeros_like(x), visible)
+    torch.testing.assert_close(torch.stack([distance for *_, distance in found]).mean(), whole)
+    if visible is None:
+        torch.testing.assert_close(vectors, x.transpose(0, 1).flatten(1, 2)[:, torch.arange(7) * 20 // 7])
+
+
+def test_two_readers_move_the_same_codes():
+    x = torch.randn(3, 5, 1, 4, 2, dtype=torch.float64)
+    alone = build()
+    for batch in x:
+        alone(batch)
+
+    def work(number, readers):
+        quantizer = build()
+        quantizer.readers = readers
+        for batch in x:
+            quantizer(batch[number::2])
+        return quantizer
+
+    for quantizer in of_two(work):
+        torch.testing.assert_close(quantizer.codes, alone.codes)
+        torch.testing.assert_close(quantizer.usage, alone.usage)

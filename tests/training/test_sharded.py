@@ -1,4 +1,4 @@
-"""FSDP2 over two gloo processes: the losses and weights of one process, and a run begun on two that goes on on one."""
+"""FSDP2 over two gloo processes: the losses, weights and codes of one process, and a run that goes from two to one."""
 
 import json
 import os
@@ -8,24 +8,32 @@ import sys
 
 import pytest
 
-# Trains a small decoder on every process; rank 0 writes the losses and the weights' sums.
+# Trains a small decoder on every process, one layer of it with codes that follow their keys; each writes the losses and
+# the weights' sums.
 SCRIPT = """
 import json, os, sys
 from pathlib import Path
 import torch, torch.distributed as dist
 from paribus.attention.grouped_query import GroupedQuery
+from paribus.attention.vq import VQAttention
 from paribus.data.synthetic.copy_task import Copy
 from paribus.layers.feed_forward.plain import FeedForward
 from paribus.layers.parameters import draw
 from paribus.models.decoder import DecoderLM
+from paribus.quantizers.ema import EMA
 from paribus.training.loop import Journal, train
 from paribus.training.recipe import Recipe
 from paribus.training.sharded import train_sharded, whole_weights
 
 folder, until, alone = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3] == "alone"
 torch.set_num_threads(1)
+quantised = VQAttention.Config(n_heads=2, quantizer=EMA.Config(n_codes=5), block=4)
 config = DecoderLM.Config(
-    n_layers=2, d_model=16, mixer=GroupedQuery.Config(n_heads=2), feed_forward=FeedForward.Config(d_ff=24), vocab_size=8
+    n_layers=2,
+    d_model=16,
+    mixer=(GroupedQuery.Config(n_heads=2), quantised),
+    feed_forward=FeedForward.Config(d_ff=24),
+    vocab_size=8,
 )
 model = config.build()
 draw(model, 3)
@@ -57,15 +65,15 @@ try:
 except Stop:
     pass
 weights = {name: weight.double().square().sum().item() for name, weight in whole_weights(model).items()}
-if dist.get_rank() == 0:
-    (folder / "told.json").write_text(json.dumps({"losses": journal.losses, "weights": weights}))
+told = json.dumps({"losses": journal.losses, "weights": weights})
+(folder / f"told{dist.get_rank()}.json").write_text(told)
 dist.destroy_process_group()
 os._exit(0)  # as the ranks of a cell do: a thread of gloo's may abort the process while the interpreter shuts down
 """
 
 
 def run(tmp_path, world, until=99, how="sharded"):
-    """What rank 0 of `world` processes tells."""
+    """What `world` processes tell, one like the other."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -81,7 +89,9 @@ def run(tmp_path, world, until=99, how="sharded"):
     ]
     errors = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [0] * world, errors
-    return json.loads((tmp_path / "told.json").read_text())
+    told = [json.loads((tmp_path / f"told{rank}.json").read_text()) for rank in range(world)]
+    assert all(other == told[0] for other in told)
+    return told[0]
 
 
 def close(one, other):

@@ -9,6 +9,10 @@ quantised un-turned, and the near part (w at most a block) is turned code by cod
 Two blocks of keys and values are near: there gradients reach keys (straight through) and values. All that is older is
 a table of S codes with their mean values and counts, without gradient. Codes follow the keys (quantizers/ema.py). The
 loss that keeps keys near their codes rides on the output, with the quantizer's own weight.
+
+Without a causal mask nothing is near: all tokens are in the table. It is made anew by every call, so that gradients
+reach values through the means; keys have none but that of the riding loss, and with a commitment of 0 their matrix
+stays as it was drawn. Padding is in no table, moves no code and adds nothing to that loss.
 """
 
 from dataclasses import replace
@@ -167,16 +171,20 @@ class VQAttention(Mixer):
         """x (batch, length, d_model); `mask` narrows the layer's own mask. Positions rise by one among what is seen."""
         config = self.config
         q, raw, v, scale = self._project(x, 0)
-        k, which, loss = self.quantizer(raw)
-        if not hides_keys_only(mask):
+        by_pairs = not hides_keys_only(mask)
+        valid = None if by_pairs else valid_keys(mask, len(x), 0, x.shape[1], x.device)
+        # Keys that no query sees are nobody's: they move no code.
+        seen = self._pairs(q, mask).any(-2) if by_pairs else None if valid is None else valid[:, None]
+        codes = self.quantizer.codes if config.causal else self.quantizer.codes.clone()
+        k, which, loss = self.quantizer(raw, seen)  # which may move the codes
+        if by_pairs:
             y = self._dense(q, k, v, positions, mask, scale)
         else:
-            valid = valid_keys(mask, len(x), 0, x.shape[1], x.device)
             which = which if valid is None else which.masked_fill(~valid[:, None], -1)
             if config.causal:
                 y, _ = self._blocks(q, k, v, which, positions, None, 0, scale)
             else:
-                y = self._table(q, v, which, scale)
+                y = self._table(q, v, which, codes, scale)
         y = self._out(y.to(x.dtype))
         return riding(y, loss) if self.training and loss.requires_grad else y
 
@@ -282,10 +290,11 @@ class VQAttention(Mixer):
             seen = (which >= 0).any(-1) | (state.count.sum(-1) > 0)
             return y * seen[..., None, None]
 
-    def _table(self, q: Tensor, v: Tensor, which: Tensor, scale: float) -> Tensor:
-        """Without a mask: every query reads the one table of all tokens."""
+    def _table(self, q: Tensor, v: Tensor, which: Tensor, codes: Tensor, scale: float) -> Tensor:
+        """Without a causal mask: every query reads the one table of all tokens. Codes are not trained here."""
         with torch.autocast(q.device.type, enabled=False):
-            q, v, codes = widened(q), widened(v), widened(self.quantizer.codes).to(q.dtype)
+            q, v = widened(q), widened(v)
+            codes = widened(codes.detach()).to(q.dtype)
             one_hot = torch.nn.functional.one_hot(which.clamp_min(0), codes.shape[1]).to(v.dtype)
             one_hot = one_hot * (which >= 0).unsqueeze(-1)
             count = one_hot.sum(2)
@@ -295,12 +304,11 @@ class VQAttention(Mixer):
 
     def _dense(self, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, extra: Mask | None, scale: float) -> Tensor:
         """All pairs over quantised keys, with any mask: the slow twin of the blocks, gradients included."""
-        config, n = self.config, q.shape[2]
-        places = torch.arange(n, device=q.device)
-        mask = (config.mask if extra is None else config.mask & extra).dense(len(q), config.n_heads, places, places)
+        config = self.config
+        mask = self._pairs(q, extra)
         distance = (positions[:, :, None] - positions[:, None, :])[:, None]
-        block = places // config.block
-        near = (block[:, None] - block).abs() <= 1 if config.causal else torch.zeros(1, 1, dtype=torch.bool)
+        block = torch.arange(q.shape[2], device=q.device) // config.block
+        near = (block[:, None] - block).abs() <= 1 if config.causal else torch.zeros_like(mask)
         with torch.autocast(q.device.type, enabled=False):
             q, k, v = widened(q), widened(k), widened(v)
             turned = None
@@ -317,7 +325,13 @@ class VQAttention(Mixer):
                 each = table[:, distance[:, 0].clamp(0, config.n_biased - 1)].transpose(0, 1)
                 scores = scores + each.where(inside, 0.0)
             weights = torch.softmax(scores.masked_fill(~mask, HIDDEN), dim=-1) * mask.any(-1, keepdim=True)
-            return weights * near @ v + weights * ~near @ v.detach()
+            # Without a causal mask the table is made anew by every call, and gradients reach the values through it.
+            return weights * near @ v + weights * ~near @ v.detach() if config.causal else weights @ v
+
+    def _pairs(self, q: Tensor, extra: Mask | None) -> Tensor:
+        """Which keys each query sees, by the layer's mask and that of the call."""
+        config, places = self.config, torch.arange(q.shape[2], device=q.device)
+        return config.mask.within(extra).dense(len(q), config.n_heads, places, places)
 
     def _out(self, y: Tensor) -> Tensor:
         return self.out(y.transpose(1, 2).flatten(2))

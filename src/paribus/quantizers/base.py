@@ -2,7 +2,8 @@
 
     vectors = x + stop_gradient(code - x)    the code in value, x in gradient ("straight through")
 
-x is (batch, groups, length, width), and each group has codes of its own.
+x is (batch, groups, length, width), and each group has codes of its own. Vectors that are not visible get a code, and
+count neither in the loss nor in what moves the codes.
 """
 
 from abc import ABC, abstractmethod
@@ -11,6 +12,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from paribus.core.config import Part, require
+from paribus.quantizers.readers import Readers
 
 
 class Quantised(NamedTuple):
@@ -49,6 +51,8 @@ class QuantizerConfig(Part, ABC):
 
 class Quantizer(nn.Module, ABC):
     codes: nn.Parameter  # (groups, n_codes, width)
+    readers = Readers()  # of several processes each sets its own
 
     @abstractmethod
-    def forward(self, x: Tensor) -> Quantised: ...
+    def forward(self, x: Tensor, visible: Tensor | None = None) -> Quantised:
+        """visible: bool (batch, 1 or groups, length), False for padding; None: all are."""

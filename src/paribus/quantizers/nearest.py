@@ -11,12 +11,12 @@ AT_ONCE = 64  # vectors of a group: their scores stay in cache
 @torch.no_grad()
 def nearest(x: Tensor, codes: Tensor) -> Tensor:
     """x (batch, groups, length, width), codes (groups, n_codes, width) -> int64 (batch, groups, length)."""
-    batch, groups, length, _ = x.shape
+    batch, groups, length, width = x.shape
     n = batch * length
     with torch.autocast(x.device.type, enabled=False):
         wide = widened(codes)
         wide = wide.to(torch.promote_types(wide.dtype, x.dtype))
-        vectors = x.to(wide.dtype).transpose(0, 1).reshape(groups, n, -1)
+        vectors = x.to(wide.dtype).transpose(0, 1).reshape(groups, n, width)
         table, bias = wide.transpose(1, 2), -0.5 * wide.square().sum(-1).unsqueeze(1)
         if n > wide.shape[1]:
             table = table.contiguous()  # the faster layout, where there is enough to do

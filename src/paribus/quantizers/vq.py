@@ -3,7 +3,6 @@
 from typing import ClassVar
 
 from torch import Tensor
-from torch.nn import functional as F
 
 from paribus.core.config import require
 from paribus.layers.parameters import parameter
@@ -28,11 +27,11 @@ class VQ(Quantizer):
         self.config = config
         self.codes = parameter((config.groups, config.n_codes, config.d), std=1.0)
 
-    def forward(self, x: Tensor) -> Quantised:
+    def forward(self, x: Tensor, visible: Tensor | None = None) -> Quantised:
         which = nearest(x, self.codes)
         code = look_up(self.codes, which)
-        pulled = F.mse_loss(code, x.detach().to(code.dtype))
-        committed = F.mse_loss(x.to(code.dtype), code.detach())
+        pulled = self.readers.distance(code, x.detach().to(code.dtype), visible)
+        committed = self.readers.distance(x.to(code.dtype), code.detach(), visible)
         vectors = x + (code.detach().to(x.dtype) - x.detach())
         return Quantised(vectors, which, pulled + self.config.commitment * committed)
 

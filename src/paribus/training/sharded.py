@@ -8,7 +8,9 @@ mean over the global batch; with L_r the sum of losses of rank r's rows and n th
 
     loss = sum_r L_r / n
 
-Each rank takes the gradient of R L_r / n, of which FSDP averages over the R ranks.
+Each rank takes the gradient of R L_r / n, of which FSDP averages over the R ranks. Codes that follow what they stand
+for (quantizers/ema.py) are no parameters to shard: every process holds them whole and moves them alike, by the sums of
+all rows.
 Source: Zhao et al., PyTorch FSDP, arXiv:2304.11277 (FSDP2: torch.distributed.fsdp.fully_shard).
 """
 
@@ -29,6 +31,8 @@ from paribus.data.batch import IGNORED
 from paribus.data.source import Batches
 from paribus.models.given_input import given_input
 from paribus.models.weights import weights
+from paribus.quantizers.base import Quantizer
+from paribus.quantizers.readers import Readers
 from paribus.training.loop import Journal, Outcome
 from paribus.training.precision import autocast
 from paribus.training.recipe import Recipe
@@ -38,11 +42,25 @@ def shard(model: nn.Module) -> None:
     """Shard in place over all processes of the default group, a unit for each layer of a list and one for the rest."""
     from torch.distributed.fsdp import fully_shard  # these modules load the compiler: only who needs them pays
 
+    quantizers = [module for module in model.modules() if isinstance(module, Quantizer)]
+    followers = {one.codes for one in quantizers if not one.codes.requires_grad}
     for module in list(model.modules()):
         if isinstance(module, nn.ModuleList):
             for layer in module:
-                fully_shard(layer)
-    fully_shard(model)
+                fully_shard(layer, ignored_params=followers)
+    fully_shard(model, ignored_params=followers)
+    device = next(weight.device for weight in model.parameters() if weight not in followers)
+    for codes in followers:
+        codes.data = codes.data.to(device)  # what is ignored is not moved
+    for quantizer in quantizers:
+        quantizer.readers = Readers(dist.get_rank(), dist.get_world_size(), _summed)
+
+
+def _summed(tensor: Tensor) -> Tensor:
+    """The sum of a tensor over all processes."""
+    total = tensor.clone()
+    dist.all_reduce(total)
+    return total
 
 
 def train_sharded(

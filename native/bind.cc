@@ -304,7 +304,6 @@ NB_MODULE(_native, module) {
         .def("scores", [](const Core& core) { return array(core.model().scores(), core.model().n_tokens()); })
         .def("counts", [](const Core& core) { return array(core.model().counts(), core.model().n_tokens()); })
         .def("encode", [](Core& core, nb::bytes data) { return core.encode(text_of(data)); }, nb::arg("data"))
-        .def("encode", [](Core& core, In<uint8_t> data) { return core.encode(text_of(data)); }, nb::arg("data"))
         .def("encode_batch", &Core::encode_batch, nb::arg("documents"), nb::arg("threads"))
         .def("sample", [](Core& core, nb::bytes data, double alpha, uint64_t seed, uint64_t document) {
             return core.sample(text_of(data), alpha, seed, document);

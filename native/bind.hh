@@ -27,7 +27,6 @@ Out<T> array(const T* data, size_t size) {
 }
 
 inline Text text_of(nb::bytes data) { return {reinterpret_cast<const uint8_t*>(data.c_str()), data.size()}; }
-inline Text text_of(const In<uint8_t>& data) { return {data.data(), data.size()}; }
 
 inline std::vector<Text> texts_of(nb::list documents) {
     std::vector<Text> texts;

@@ -26,12 +26,14 @@ namespace paribus::python {
 
 namespace {
 
-RunSettings settings_of(unsigned order, bool isolate_digits) { return {order, isolate_digits ? 1u : 0u, 0}; }
+RunSettings settings_of(unsigned order, bool isolate_digits, bool nfc) {
+    return {order, static_cast<uint16_t>(isolate_digits), static_cast<uint16_t>(nfc), 0};
+}
 
 class NgramPass {
   public:
-    NgramPass(unsigned order, bool isolate_digits, size_t memory, size_t threads)
-        : settings_(settings_of(order, isolate_digits)), counter_(settings_, memory, threads) {}
+    NgramPass(unsigned order, bool isolate_digits, bool nfc, size_t memory, size_t threads)
+        : settings_(settings_of(order, isolate_digits, nfc)), counter_(settings_, memory, threads) {}
     NgramPass(const NgramPass&) = delete;
 
     void add(nb::list documents) {
@@ -61,9 +63,9 @@ class NgramPass {
 
 class PiecePass {
   public:
-    PiecePass(std::shared_ptr<NgramModel> model, unsigned order, bool isolate_digits, unsigned revision, size_t memory,
-              size_t threads)
-        : counter_(model, settings_of(order, isolate_digits), revision, memory, threads) {}
+    PiecePass(std::shared_ptr<NgramModel> model, unsigned order, bool isolate_digits, bool nfc, unsigned revision,
+              size_t memory, size_t threads)
+        : counter_(model, settings_of(order, isolate_digits, nfc), revision, memory, threads) {}
 
     void add(nb::list documents) {
         const std::vector<Text> texts = texts_of(documents);
@@ -135,6 +137,7 @@ nb::dict describe_run(const std::string& path) {
     about["kind"] = info.kind == RunKind::windows ? "n-grams" : "pieces";
     about["order"] = info.settings.order;
     about["isolate_digits"] = info.settings.isolate_digits != 0;
+    about["nfc"] = info.settings.nfc != 0;
     about["model"] = info.settings.model;
     about["entries"] = info.entries;
     return about;
@@ -155,18 +158,20 @@ void bind_training(nb::module_& module) {
     nb::class_<NgramModel>(module, "NgramModel")
         .def_prop_ro("order", &NgramModel::order)
         .def_prop_ro("size", &NgramModel::size)
+        .def_prop_ro("counted", &NgramModel::counted)
         .def_prop_ro("fingerprint", &NgramModel::fingerprint);
     nb::class_<NgramPass>(module, "NgramPass")
-        .def(nb::init<unsigned, bool, size_t, size_t>(), nb::arg("order"), nb::arg("isolate_digits"), nb::arg("memory"),
-             nb::arg("threads"))
+        .def(nb::init<unsigned, bool, bool, size_t, size_t>(), nb::arg("order"), nb::arg("isolate_digits"), nb::arg("nfc"),
+             nb::arg("memory"), nb::arg("threads"))
         .def("add", &NgramPass::add, nb::arg("documents"))
         .def("is_full", &NgramPass::is_full, nb::arg("next_bytes"))
         .def_prop_ro("size", &NgramPass::size)
         .def("write", &NgramPass::write, nb::arg("path"))
         .def("finish", &NgramPass::finish, nb::arg("paths"), nb::arg("min_count"), nb::arg("memory"));
     nb::class_<PiecePass>(module, "PiecePass")
-        .def(nb::init<std::shared_ptr<NgramModel>, unsigned, bool, unsigned, size_t, size_t>(), nb::arg("model"),
-             nb::arg("order"), nb::arg("isolate_digits"), nb::arg("revision"), nb::arg("memory"), nb::arg("threads"))
+        .def(nb::init<std::shared_ptr<NgramModel>, unsigned, bool, bool, unsigned, size_t, size_t>(), nb::arg("model"),
+             nb::arg("order"), nb::arg("isolate_digits"), nb::arg("nfc"), nb::arg("revision"), nb::arg("memory"),
+             nb::arg("threads"))
         .def("add", &PiecePass::add, nb::arg("documents"))
         .def("is_full", &PiecePass::is_full)
         .def_prop_ro("memory", &PiecePass::memory)

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <queue>
 #include <utility>
 
 #include "chunks.hh"
@@ -13,23 +14,16 @@ namespace {
 
 constexpr double kImpossible = -std::numeric_limits<double>::infinity();
 
-// ln of the sum of exp(terms), the terms added in order.
-template <typename Each>
-double log_sum(Each each) {
-    double high = kImpossible;
-    each([&](double term) { high = std::max(high, term); });
-    if (high == kImpossible) return high;
-    double sum = 0;
-    each([&](double term) { sum += std::exp(term - high); });
-    return high + std::log(sum);
-}
-
-double log_sum(double a, double b) {
-    return log_sum([=](auto use) {
-        use(a);
-        use(b);
-    });
-}
+// Sorted lists become one: the best score first, among equals that of the earliest list, and of one list its own order.
+// a < b says that a comes after b, since the top of a std::priority_queue is the largest.
+struct Next {
+    double score;
+    uint32_t list, rank;
+    friend bool operator<(const Next& a, const Next& b) {
+        if (a.score != b.score) return a.score < b.score;
+        return a.list != b.list ? a.list > b.list : a.rank > b.rank;
+    }
+};
 
 }  // namespace
 
@@ -64,32 +58,23 @@ std::vector<Lattice::Path> Lattice::nbest_of(const Chunk& chunk, size_t n) const
         uint64_t start;
         uint32_t id, rank;
     };
-    struct Found {
-        double score;
-        uint32_t order, rank;
-    };
     const size_t length = chunk.end - chunk.begin;
     std::vector<Hypothesis> all{{0, chunk.begin, 0, 0}};
     std::vector<size_t> first{0, 1};  // hypotheses of the position p are first[p] to first[p + 1]
-    std::vector<Found> found;
     for (size_t p = 1; p <= length; ++p) {
+        // The hypotheses at the start of an edge are in order, and adding its score to each of them keeps that order.
         const Edge* const own = edges(chunk.begin + p);
-        found.clear();
-        for (uint32_t order = 0; order < n_edges(chunk.begin + p); ++order) {
-            const size_t at = own[order].start - chunk.begin;
-            for (size_t k = first[at]; k < first[at + 1]; ++k) {
-                found.push_back({all[k].score + own[order].score, order, static_cast<uint32_t>(k - first[at])});
-            }
-        }
-        const size_t kept = std::min(n, found.size());
-        std::partial_sort(found.begin(), found.begin() + static_cast<ptrdiff_t>(kept), found.end(),
-                          [](const Found& a, const Found& b) {
-                              if (a.score != b.score) return a.score > b.score;
-                              return a.order != b.order ? a.order < b.order : a.rank < b.rank;
-                          });
-        for (size_t k = 0; k < kept; ++k) {
-            const Edge& edge = own[found[k].order];
-            all.push_back({found[k].score, edge.start, edge.id, found[k].rank});
+        std::priority_queue<Next> next;
+        const auto enter = [&](uint32_t order, uint32_t rank) {
+            const size_t at = own[order].start - chunk.begin, k = first[at] + rank;
+            if (k < first[at + 1]) next.push({all[k].score + own[order].score, order, rank});
+        };
+        for (uint32_t order = 0; order < n_edges(chunk.begin + p); ++order) enter(order, 0);
+        for (size_t kept = 0; kept < n && !next.empty(); ++kept) {
+            const Next best = next.top();
+            next.pop();
+            all.push_back({best.score, own[best.list].start, own[best.list].id, best.rank});
+            enter(best.list, best.rank + 1);
         }
         first.push_back(all.size());
     }
@@ -115,22 +100,24 @@ std::vector<Lattice::Path> Lattice::nbest(size_t n) const {
     // layers[c]: the best ways through the chunks up to c, each a way through those before and a path of chunk c.
     std::vector<std::vector<Joined>> layers;
     std::vector<std::vector<Path>> paths;
-    std::vector<Joined> result{{0, 0, 0}}, pairs;
+    std::vector<Joined> result{{0, 0, 0}};
     for (const Chunk& chunk : chunks_) {
         paths.push_back(nbest_of(chunk, n));
-        pairs.clear();
-        for (uint32_t i = 0; i < result.size(); ++i) {
-            for (uint32_t j = 0; j < paths.back().size(); ++j) {
-                pairs.push_back({result[i].score + paths.back()[j].score, i, j});
-            }
+        const std::vector<Path>& last = paths.back();
+        // Both lists are in order: a pair comes after the one with the path before, and the first pair of a way after
+        // the first pair of the way before, also where rounding makes their scores equal.
+        std::priority_queue<Next> next;
+        next.push({result[0].score + last[0].score, 0, 0});
+        std::vector<Joined> joined;
+        while (joined.size() < n && !next.empty()) {
+            const Next best = next.top();
+            next.pop();
+            joined.push_back({best.score, best.list, best.rank});
+            const uint32_t way = best.list + 1, path = best.rank + 1;
+            if (path < last.size()) next.push({result[best.list].score + last[path].score, best.list, path});
+            if (best.rank == 0 && way < result.size()) next.push({result[way].score + last[0].score, way, 0});
         }
-        const size_t kept = std::min(n, pairs.size());
-        std::partial_sort(pairs.begin(), pairs.begin() + static_cast<ptrdiff_t>(kept), pairs.end(),
-                          [](const Joined& a, const Joined& b) {
-                              if (a.score != b.score) return a.score > b.score;
-                              return a.before != b.before ? a.before < b.before : a.last < b.last;
-                          });
-        result.assign(pairs.begin(), pairs.begin() + static_cast<ptrdiff_t>(kept));
+        result = std::move(joined);
         layers.push_back(result);
     }
     std::vector<Path> best;
@@ -150,31 +137,40 @@ std::vector<Lattice::Path> Lattice::nbest(size_t n) const {
     return best;
 }
 
+Lattice::Last Lattice::last(const Chunk& chunk, double alpha, const std::vector<double>& log_z, size_t e) const {
+    Last last{kImpossible, 0};
+    const auto each = [&](auto use) {
+        for (const Edge* edge = edges(e); edge < edges(e) + n_edges(e); ++edge) {
+            use(log_z[edge->start - chunk.begin] + alpha * edge->score);
+        }
+    };
+    each([&](double term) { last.high = std::max(last.high, term); });
+    each([&](double term) { last.sum += std::exp(term - last.high); });
+    return last;
+}
+
 void Lattice::forward(const Chunk& chunk, double alpha, std::vector<double>& log_z) const {
     log_z.assign(1, 0.0);
     for (size_t e = chunk.begin + 1; e <= chunk.end; ++e) {
-        log_z.push_back(log_sum([&](auto use) {
-            for (const Edge* edge = edges(e); edge < edges(e) + n_edges(e); ++edge) {
-                use(log_z[edge->start - chunk.begin] + alpha * edge->score);
-            }
-        }));
+        const Last here = last(chunk, alpha, log_z, e);
+        log_z.push_back(here.high + std::log(here.sum));
     }
 }
 
 std::vector<Lattice::Marginal> Lattice::marginals(double alpha) const {
     std::vector<Marginal> result(edges_.size());
-    std::vector<double> forward_z, backward;
+    std::vector<double> log_z, reached;
     for (const Chunk& chunk : chunks_) {
-        forward(chunk, alpha, forward_z);
-        backward.assign(chunk.end - chunk.begin + 1, kImpossible);
-        backward.back() = 0;
+        forward(chunk, alpha, log_z);
+        reached.assign(chunk.end - chunk.begin + 1, 0.0);
+        reached.back() = 1;
         for (size_t e = chunk.end; e > chunk.begin; --e) {
+            const Last here = last(chunk, alpha, log_z, e);
             for (size_t k = n_edges(e); k-- > 0;) {
                 const Edge& edge = edges(e)[k];
                 const size_t start = edge.start - chunk.begin;
-                const double through = alpha * edge.score + backward[e - chunk.begin];
-                backward[start] = log_sum(backward[start], through);
-                const double p = std::exp(forward_z[start] + through - forward_z.back());
+                const double p = reached[e - chunk.begin] * (std::exp(log_z[start] + alpha * edge.score - here.high) / here.sum);
+                reached[start] += p;
                 result[static_cast<size_t>(&edge - edges_.data())] = {edge.start, e, edge.id, p};
             }
         }
@@ -190,9 +186,11 @@ double Lattice::entropy(double alpha) const {
         entropy.assign(1, 0.0);
         for (size_t e = chunk.begin + 1; e <= chunk.end; ++e) {
             double h = 0;
+            const Last here = last(chunk, alpha, log_z, e);
+            const double log_sum = std::log(here.sum);
             for (const Edge* edge = edges(e); edge < edges(e) + n_edges(e); ++edge) {
                 const size_t start = edge->start - chunk.begin;
-                const double log_p = log_z[start] + alpha * edge->score - log_z[e - chunk.begin];
+                const double log_p = (log_z[start] + alpha * edge->score - here.high) - log_sum;
                 h += std::exp(log_p) * (entropy[start] - log_p);
             }
             entropy.push_back(h);

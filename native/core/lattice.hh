@@ -44,6 +44,12 @@ class Lattice {
         size_t begin, end;
     };
     std::vector<Path> nbest_of(const Chunk& chunk, size_t n) const;
+    // The last piece before e is one of its edges with probability exp(ln Z[start] + alpha ln p - high) / sum: set
+    // against the largest, the probabilities of the edges sum to one however large the logarithms are.
+    struct Last {
+        double high, sum;
+    };
+    Last last(const Chunk& chunk, double alpha, const std::vector<double>& log_z, size_t e) const;
     void forward(const Chunk& chunk, double alpha, std::vector<double>& log_z) const;
     const Edge* edges(size_t end) const { return edges_.data() + first_[end - 1]; }
     size_t n_edges(size_t end) const { return first_[end] - first_[end - 1]; }

@@ -43,6 +43,7 @@ void NgramModel::add(uint64_t window, uint64_t count) {
     for (unsigned level = common + 1; level <= length; ++level) counts_[level] = 0;
     for (unsigned level = 1; level <= length; ++level) counts_[level] += count;
     bytes_ = bytes;
+    counted_ += count;
     depth_ = length;
 }
 

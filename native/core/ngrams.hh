@@ -23,6 +23,7 @@ class NgramModel {
 
     unsigned order() const { return settings_.order; }
     size_t size() const { return size_; }             // n-grams kept
+    uint64_t counted() const { return counted_; }     // bytes of the text, each of which began one window
     uint64_t fingerprint() const { return fingerprint_; }
     double one(uint8_t byte) const { return ones_[byte]; }
     double two(uint32_t pair) const { return twos_[pair]; }
@@ -56,6 +57,7 @@ class NgramModel {
     Blocks<Gram> levels_[kMaxOrder + 1];
     uint64_t counts_[kMaxOrder + 1] = {};  // of the open n-grams, by length
     uint64_t bytes_ = 0;
+    uint64_t counted_ = 0;
     unsigned depth_ = 0;
     size_t size_ = 0;
     uint64_t fingerprint_ = 0;

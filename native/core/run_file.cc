@@ -11,7 +11,7 @@ namespace paribus {
 namespace {
 
 constexpr char kMagic[8] = {'P', 'A', 'R', 'I', 'B', 'U', 'S', 'C'};
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;  // 1 did not tell whether characters were composed
 constexpr size_t kBuffer = 1 << 19;
 constexpr size_t kLongestEntry = 1 << 17;  // a training chunk and its numbers are shorter
 
@@ -31,6 +31,7 @@ RunHeader read_header(std::FILE* file, const std::string& path) {
     if (std::fread(&header, sizeof header, 1, file) != 1 || std::memcmp(header.magic, kMagic, sizeof kMagic) != 0) {
         damaged(path, "is not a file of counts");
     }
+    if (header.version == 1) damaged(path, "is of an older version, which does not tell of NFC: count again");
     if (header.version != kVersion) damaged(path, "has another format version");
     if (header.kind != RunKind::windows && header.kind != RunKind::pieces) damaged(path, "the counts are damaged");
     return header;

@@ -23,7 +23,8 @@ enum class RunKind : uint32_t { windows = 1, pieces = 2 };
 // What was counted and how: runs of different settings never merge.
 struct RunSettings {
     uint32_t order = 6;
-    uint32_t isolate_digits = 0;
+    uint16_t isolate_digits = 0;
+    uint16_t nfc = 0;  // characters were composed before they came here
     uint64_t model = 0;  // of pieces: fingerprint of the n-gram model that cut them
     bool operator==(const RunSettings&) const = default;
 };

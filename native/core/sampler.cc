@@ -99,42 +99,52 @@ void Sampler::backward(const uint32_t* groups, size_t size, uint64_t key, uint64
     }
 }
 
+// ln Z of each longer piece that ends here with what comes before it; z is at this end, and the single byte is left out.
+template <typename Use>
+void Sampler::for_each(const double* z, uint32_t group_at, Use use) const {
+    for (const Group* group = model_.groups() + group_at;; ++group) {
+        for (unsigned k = 0; k < 4; ++k) {
+            if (group->scores[k] != kNothing) use(z[group->back[k]] + alpha_ * group->scores[k]);
+        }
+        if (!group->more) break;
+    }
+}
+
 void Sampler::forward_log(const uint8_t* chunk, const uint32_t* groups, size_t size) {
-    const Group* const all = model_.groups();
     if (z_.size() < window_ + 1 + size) z_.resize(window_ + 1 + size);
     std::fill(z_.begin(), z_.begin() + static_cast<ptrdiff_t>(window_), -kInfinity);
     double* const z = z_.data() + window_;
     z[0] = 0;
     for (size_t e = 1; e <= size; ++e) {
         const double single = z[e - 1] + alpha_ * model_.byte_scores()[chunk[e - 1]];
-        const auto each = [&](auto use) {
-            for (const Group* group = all + groups[e - 1];; ++group) {
-                for (unsigned k = 0; k < 4; ++k) {
-                    if (group->scores[k] != kNothing) use(z[static_cast<ptrdiff_t>(e) + group->back[k]] + alpha_ * group->scores[k]);
-                }
-                if (!group->more) break;
-            }
-        };
         double high = single;
-        each([&](double value) { high = std::max(high, value); });
-        double sum = std::exp(single - high);
-        each([&](double value) { sum += std::exp(value - high); });
+        for_each(z + e, groups[e - 1], [&](double term) { high = std::max(high, term); });
+        double sum = 0;
+        for_each(z + e, groups[e - 1], [&](double term) { sum += std::exp(term - high); });
+        sum += std::exp(single - high);
         z[e] = high + std::log(sum);
     }
 }
 
-void Sampler::backward_log(const uint32_t* groups, size_t size, uint64_t key, uint64_t origin) {
+void Sampler::backward_log(const uint8_t* chunk, const uint32_t* groups, size_t size, uint64_t key, uint64_t origin) {
     const Group* const all = model_.groups();
     for (size_t e = size; e > 0;) {
         const double* const z = z_.data() + window_ + e;
-        const double target = uniform(key, origin + e);
+        const double single = z[-1] + alpha_ * model_.byte_scores()[chunk[e - 1]];
+        double high = single;
+        for_each(z, groups[e - 1], [&](double term) { high = std::max(high, term); });
+        // The shares of all pieces against the largest: they sum to what is drawn from, however large the logarithms.
+        double all_shares = 0;
+        for_each(z, groups[e - 1], [&](double term) { all_shares += std::exp(term - high); });
+        all_shares += std::exp(single - high);
+        const double target = uniform(key, origin + e) * all_shares;
         double sum = 0;
         uint32_t drawn = kByte;
         size_t length = 1;
         for (const Group* group = all + groups[e - 1];; ++group) {
             unsigned k = 0;
             for (; k < 4; ++k) {
-                if (group->scores[k] != kNothing) sum += std::exp(z[group->back[k]] + alpha_ * group->scores[k] - z[0]);
+                if (group->scores[k] != kNothing) sum += std::exp(z[group->back[k]] + alpha_ * group->scores[k] - high);
                 if (target < sum) break;
             }
             if (k < 4) {
@@ -162,7 +172,7 @@ void Sampler::sample(const uint8_t* text, size_t size, uint64_t seed, uint64_t d
             backward(groups_.data() + begin, length, key, begin);
         } else {
             forward_log(text + begin, groups_.data() + begin, length);
-            backward_log(groups_.data() + begin, length, key, begin);
+            backward_log(text + begin, groups_.data() + begin, length, key, begin);
         }
         size_t at = begin;
         for (size_t k = drawn_.size(); k-- > 0;) {

@@ -29,7 +29,9 @@ class Sampler {
     bool forward(const uint8_t* chunk, const uint32_t* groups, size_t size);
     void backward(const uint32_t* groups, size_t size, uint64_t key, uint64_t origin);
     void forward_log(const uint8_t* chunk, const uint32_t* groups, size_t size);
-    void backward_log(const uint32_t* groups, size_t size, uint64_t key, uint64_t origin);
+    template <typename Use>
+    void for_each(const double* z, uint32_t group_at, Use use) const;
+    void backward_log(const uint8_t* chunk, const uint32_t* groups, size_t size, uint64_t key, uint64_t origin);
 
     const Model& model_;
     double alpha_;

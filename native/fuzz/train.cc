@@ -15,7 +15,7 @@ using namespace paribus;
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (size < 4) return 0;
-    const RunSettings settings{2 + data[0] % 5u, data[1] & 1u, 0};
+    const RunSettings settings{2 + data[0] % 5u, static_cast<uint16_t>(data[1] & 1u), 0, 0};
     const uint64_t min_count = 1 + data[2] % 4u;
     const unsigned revision = 1 + (data[1] >> 1 & 1u);
     const std::vector<Text> texts{{data + 3, size - 3}, {data + 3, (size - 3) / 2}};

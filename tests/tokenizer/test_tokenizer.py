@@ -253,10 +253,11 @@ def test_one_text_is_no_batch(mixed: Tokenizer) -> None:
         mixed.nbest("ab", 1.5)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("alpha", [-1.0, math.nan, math.inf, "much"])
+@pytest.mark.parametrize("alpha", [-1.0, math.nan, math.inf, "much", 1e308, 1000001, np.complex64(1)])
 def test_impossible_alpha(mixed: Tokenizer, alpha: Any) -> None:
-    with pytest.raises(ConfigError, match="alpha"):
-        mixed.sample("ab", alpha, seed=0)
+    for call in (mixed.entropy, mixed.marginals, lambda text, alpha: mixed.sample(text, alpha, seed=0)):
+        with pytest.raises(ConfigError, match=r"alpha = .*: expected a number of \[0, 1000000\]"):
+            call("ab", alpha)
 
 
 def test_save_load_and_pickle(mixed: Tokenizer, tmp_path: Path) -> None:
@@ -297,6 +298,63 @@ def test_the_lattice_of_ties(small: Tokenizer) -> None:
     assert small.nbest(b"", 3)[0][1].tolist() == []
     assert small.entropy(b"") == 0
     assert small.marginals("") == []
+
+
+def test_the_n_best_of_many_lines_are_the_twins(small: Tokenizer) -> None:
+    text = b"a\n\nab ab\nimport os\naa\n" * 3
+    for n in (2, 97, 700):
+        assert [(s, ids.tolist()) for s, ids in small.nbest(text, n)] == small.lattice(text).nbest(n)
+
+
+def test_the_n_best_cost_hardly_more_than_they_are_many(small: Tokenizer) -> None:
+    # All pairs of 300 000 ways and 300 000 paths would be 9e10.
+    found = small.nbest(b"import os, sys and re\nfrom collections import abc\n" * 2, 300_000)
+    scores = [score for score, _ in found]
+    assert len(scores) == 300_000
+    assert scores == sorted(scores, reverse=True)
+    with pytest.raises(ConfigError, match=r"below 2\^63"):
+        small.nbest("a", 1 << 63)
+
+
+@settings(deadline=None, max_examples=30)
+@given(st.data())
+def test_the_n_best_of_ties_are_the_twins(data: st.DataObject) -> None:
+    pieces = [*(bytes([b]) for b in range(256)), b"aa", b"ab", b"aaa", b"b\n", b"aab"]
+    scores = -np.array(data.draw(st.lists(st.integers(1, 4), min_size=len(pieces), max_size=len(pieces)))) / 2
+    own = Tokenizer.from_vocabulary(Vocabulary(pieces, scores, np.zeros(len(pieces), dtype=np.uint64), specials={}))
+    text = data.draw(st.lists(st.sampled_from(b"ab\n"), max_size=14).map(bytes))
+    n = data.draw(st.integers(1, 60))
+    assert [(s, ids.tolist()) for s, ids in own.nbest(text, n)] == own.lattice(text).nbest(n)
+
+
+@pytest.mark.parametrize("alpha", [1e3, 1e6])
+def test_large_alpha_is_the_best_segmentation(small: Tokenizer, alpha: float) -> None:
+    text = b"import os, sys\nfrom the text of a line that goes on and on, " * 30
+    best = small.encode(text).tolist()
+    assert small.sample(text, alpha, seed=3).tolist() == best == twin(small).sample(text, alpha, 3)
+    starts, ends, ids, probabilities = small.marginal_arrays(text, alpha)
+    assert ids[probabilities > 0.5].tolist() == best
+    for mine in (probabilities, np.array([one.probability for one in small.lattice(text).marginals(alpha)])):
+        cover = np.zeros(len(text) + 1)
+        np.add.at(cover, starts.astype(int), mine)
+        np.add.at(cover, ends.astype(int), -mine)
+        assert np.cumsum(cover)[:-1] == pytest.approx(np.ones(len(text)), abs=1e-12)
+    assert small.entropy(text, alpha) == pytest.approx(0, abs=1e-9)
+
+
+def test_ties_stay_even_whatever_alpha(small: Tokenizer) -> None:
+    pieces = [*(bytes([b]) for b in range(256)), b"ab", b"bc"]
+    scores = np.full(len(pieces), -3.0)
+    own = Tokenizer.from_vocabulary(Vocabulary(pieces, scores, np.zeros(len(pieces), dtype=np.uint64), specials={}))
+    text = b"abc" * 2000  # of each abc, ab c and a bc are equal, and better than a b c
+    for alpha in (20.0, 2000.0, 1e6):
+        drawn = own.sample(text, alpha, seed=1)
+        assert drawn.tolist() == twin(own).sample(text, alpha, 1)
+        assert len(drawn) == 4000
+        assert 850 < np.count_nonzero(drawn == 256) < 1150
+        assert own.entropy(text, alpha) == pytest.approx(2000 * math.log(2), rel=1e-6)
+        probabilities = own.marginal_arrays(text, alpha)[3]
+        assert probabilities[probabilities > 1e-6] == pytest.approx(np.full(8000, 0.5), abs=1e-3)
 
 
 def test_ids_are_never_bent(small: Tokenizer) -> None:

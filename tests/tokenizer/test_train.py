@@ -143,7 +143,7 @@ def test_runs_merge_as_if_counted_together(make_texts: MakeTexts, tmp_path: Path
     texts = make_texts(8, 20, 40)
     paths = []
     for i in range(3):
-        counter = _native.NgramPass(6, False, 1 << 28, 2)
+        counter = _native.NgramPass(6, False, False, 1 << 28, 2)
         counter.add(texts[i::3])
         paths.append(str(tmp_path / f"{i}.counts"))
         counter.write(paths[-1])
@@ -151,17 +151,17 @@ def test_runs_merge_as_if_counted_together(make_texts: MakeTexts, tmp_path: Path
     assert _native.describe_run(paths[0])["kind"] == "n-grams"
     fingerprints = set()
     for runs in (paths, [str(tmp_path / "merged.counts")]):
-        fingerprints.add(_native.NgramPass(6, False, 1 << 28, 1).finish(runs, 2, 1 << 28).fingerprint)
-    together = _native.NgramPass(6, False, 1 << 28, 1)
+        fingerprints.add(_native.NgramPass(6, False, False, 1 << 28, 1).finish(runs, 2, 1 << 28).fingerprint)
+    together = _native.NgramPass(6, False, False, 1 << 28, 1)
     together.add(texts)
     fingerprints.add(together.finish([], 2, 1 << 28).fingerprint)
     assert len(fingerprints) == 1
     with pytest.raises(_native.FormatError, match="other settings"):
-        _native.NgramPass(5, False, 1 << 28, 1).finish(paths, 2, 1 << 28)
+        _native.NgramPass(5, False, False, 1 << 28, 1).finish(paths, 2, 1 << 28)
 
 
 def test_damaged_runs_are_found(make_texts: MakeTexts, tmp_path: Path) -> None:
-    counter = _native.NgramPass(6, False, 1 << 28, 1)
+    counter = _native.NgramPass(6, False, False, 1 << 28, 1)
     counter.add(make_texts(9, 9, 40))
     run, bad = tmp_path / "run", tmp_path / "bad"
     counter.write(str(run))
@@ -203,7 +203,7 @@ def test_the_digits_of_twin_and_core_agree() -> None:
     edges = sorted({code + step for one in RANGES for code in one for step in (-1, 0, 1)})
     for text in [*(chr(code).encode() for code in edges), b"\xc0\xb0", b"\xe0\x80\xb0", b"\xd9", b"\xf0\x9d\x9f"]:
         data = b"x" + text + b"x"
-        counter = _native.NgramPass(6, True, 1 << 28, 1)
+        counter = _native.NgramPass(6, True, False, 1 << 28, 1)
         counter.add([data])
         chunks = reference_trainer.training_chunks(data, isolate_digits=True)
         assert len(list(chunks)) == (3 if is_digit_at(data, 1) else 1)

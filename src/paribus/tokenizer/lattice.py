@@ -81,24 +81,40 @@ class Lattice:
             paths.append((last[0], ids[::-1]))
         return paths
 
+    def _last(self, begin: int, e: int, alpha: float, log_z: Sequence[float]) -> tuple[list[float], float]:
+        """ln Z[start] p^alpha of each piece that ends at e, less the largest of them, and that largest.
+
+        Set against the largest, shares of the pieces sum to one however large the logarithms are.
+        """
+        terms = [log_z[start - begin] + alpha * score for start, _, score in self.edges[e - 1]]
+        high = max(terms)
+        return [term - high for term in terms], high
+
     def _forward(self, begin: int, end: int, alpha: float) -> list[float]:
         log_z = [0.0]
         for e in range(begin + 1, end + 1):
-            log_z.append(_log_sum([log_z[s - begin] + alpha * score for s, _, score in self.edges[e - 1]]))
+            terms, high = self._last(begin, e, alpha, log_z)
+            log_z.append(high + math.log(sum(map(math.exp, terms))))
         return log_z
 
     def marginals(self, alpha: float) -> list[Marginal]:
-        """P(piece at a place), by end and from the longest; over each byte the probabilities sum to one."""
+        """P(piece at a place), by end and from the longest; over each byte the probabilities sum to one.
+
+        From the end: P(piece) = P(a piece ends at its end) Z[start] p^alpha / Z[end], and P(a piece ends at e) is the
+        sum over the pieces that begin there.
+        """
         result = []
         for begin, end in self._chunks():
-            forward = self._forward(begin, end, alpha)
-            backward = [-math.inf] * (end - begin) + [0.0]
+            log_z = self._forward(begin, end, alpha)
+            reached = [0.0] * (end - begin) + [1.0]
             here: list[Marginal] = []
             for e in range(end, begin, -1):
-                for start, i, score in reversed(self.edges[e - 1]):
-                    through = alpha * score + backward[e - begin]
-                    backward[start - begin] = _log_sum([backward[start - begin], through])
-                    here.append(Marginal(start, e, i, math.exp(forward[start - begin] + through - forward[-1])))
+                terms, _ = self._last(begin, e, alpha, log_z)
+                total = sum(map(math.exp, terms))
+                for (start, i, _), term in zip(reversed(self.edges[e - 1]), reversed(terms)):
+                    p = reached[e - begin] * (math.exp(term) / total)
+                    reached[start - begin] += p
+                    here.append(Marginal(start, e, i, p))
             result += here[::-1]
         return result
 
@@ -110,14 +126,11 @@ class Lattice:
             entropy = [0.0]
             for e in range(begin + 1, end + 1):
                 h = 0.0
-                for start, _, score in self.edges[e - 1]:
-                    log_p = log_z[start - begin] + alpha * score - log_z[e - begin]
+                terms, _ = self._last(begin, e, alpha, log_z)
+                log_total = math.log(sum(map(math.exp, terms)))
+                for (start, _, _), term in zip(self.edges[e - 1], terms):
+                    log_p = term - log_total
                     h += math.exp(log_p) * (entropy[start - begin] - log_p)
                 entropy.append(h)
             total += entropy[-1]
         return total
-
-
-def _log_sum(terms: Sequence[float]) -> float:
-    high = max(terms)
-    return high if high == -math.inf else high + math.log(sum(math.exp(term - high) for term in terms))

@@ -71,10 +71,10 @@ def train(
         count = remote(_pieces)
         pieces = [folder / f"{i}.pieces" for i in range(len(corpora))]
         tasks = [count.remote(one, whole, out, *words) for one, out in zip(corpora, pieces)]
-        size = _gather(ray, tasks, "pieces", told)
+        _gather(ray, tasks, "pieces", told)
         ray.get(remote(_merge).remote(pieces, folder / "all.pieces"))
         told("prune", 0)
-        return shards.finish(whole, folder / "all.pieces", ordered, chosen, memory, jobs, counted=size)
+        return shards.finish(whole, folder / "all.pieces", ordered, chosen, memory, jobs)
     except ray.exceptions.RayTaskError as error:
         raise (error.cause if isinstance(error.cause, ParibusError) else error) from error
     except ray.exceptions.RayError as error:

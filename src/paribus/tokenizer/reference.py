@@ -75,7 +75,8 @@ class Reference:
 
         ln Z[e] = ln sum over w of Z[e - |w|] p(w)^alpha from the left; then from the end the last piece is drawn with
         probability Z[e - |w|] p(w)^alpha / Z[e], the pieces in order from the longest, with the random number of
-        (seed, document, byte position of its end).
+        (seed, document, byte position of its end). The shares are set against the largest and divided by their sum,
+        so that they sum to one however large the logarithms are.
         """
         ids: list[int] = []
         origin = 0
@@ -84,9 +85,12 @@ class Reference:
             drawn = []
             end = len(chunk)
             while end > 0:
-                target, total = uniform(seed, document, origin + end), 0.0
-                for start, found in self.matches(chunk, end):
-                    total += math.exp(log_z[start] + alpha * self.scores[found] - log_z[end])
+                pieces = list(self.matches(chunk, end))
+                terms = [log_z[start] + alpha * self.scores[found] for start, found in pieces]
+                shares = [math.exp(term - max(terms)) for term in terms]
+                target, total = uniform(seed, document, origin + end) * sum(shares), 0.0
+                for (start, found), share in zip(pieces, shares):  # noqa: B007
+                    total += share
                     if target < total:
                         break
                 drawn.append(found)

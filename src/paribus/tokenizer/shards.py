@@ -37,7 +37,9 @@ def count_ngrams(
     matter here. field: of JSONL and Parquet files, the one that holds the text; without: files and folders that are no
     part of the corpus though they lie in its folders, as `out` never is."""
     room = memory_bytes(memory) - OVERHEAD
-    counter = _native.NgramPass(settings.order, settings.isolate_digits, windows_room(room), threads_of(jobs, "jobs"))
+    counter = _native.NgramPass(
+        settings.order, settings.isolate_digits, settings.nfc, windows_room(room), threads_of(jobs, "jobs")
+    )
     return _count("ngrams", corpus, out, settings, counter, counter.is_full, progress, field, without, room)
 
 
@@ -57,7 +59,13 @@ def count_pieces(
     model = _ngram_model(ngrams, settings, room)
     left = max(room - MODEL * model.size, 0)
     counter = _native.PiecePass(
-        model, settings.order, settings.isolate_digits, settings.segmentation, left, threads_of(jobs, "jobs")
+        model,
+        settings.order,
+        settings.isolate_digits,
+        settings.nfc,
+        settings.segmentation,
+        left,
+        threads_of(jobs, "jobs"),
     )
     left_out = [*without, Path(ngrams)]
     return _count(
@@ -81,26 +89,31 @@ def finish(
     settings: Settings,
     memory: int | str = "1GiB",
     jobs: int | None = None,
-    counted: int | None = None,
 ) -> list[Tokenizer]:
-    """The tokenizers of these counts, the largest size first; counted: bytes of the corpus, for the model's record."""
+    """The tokenizers of these counts, the largest size first."""
     ordered = check_sizes(sizes)
     _require_counts([pieces])
     room = memory_bytes(memory) - OVERHEAD
     model = _ngram_model(ngrams, settings, room)
     counter = _native.PiecePass(
-        model, settings.order, settings.isolate_digits, settings.segmentation, 1 << 20, threads_of(jobs, "jobs")
+        model,
+        settings.order,
+        settings.isolate_digits,
+        settings.nfc,
+        settings.segmentation,
+        1 << 20,
+        threads_of(jobs, "jobs"),
     )
+    size = model.counted
     del model  # the counter alone holds it, and gives it up
     try:
-        about = {} if counted is None else {"bytes": counted}
-        return tokenizers(counter, [os.fspath(pieces)], ordered, settings, threads_of(jobs, "jobs"), room, **about)
+        return tokenizers(counter, [os.fspath(pieces)], ordered, settings, threads_of(jobs, "jobs"), room, bytes=size)
     except _native.FormatError as error:
         raise ConfigError(f"{error}; the pieces must be counted with these n-grams and settings") from error
 
 
 def _ngram_model(path: str | os.PathLike[str], settings: Settings, memory: int) -> _native.NgramModel:
-    counter = _native.NgramPass(settings.order, settings.isolate_digits, 1 << 20, 1)
+    counter = _native.NgramPass(settings.order, settings.isolate_digits, settings.nfc, 1 << 20, 1)
     _require_counts([path])
     try:
         with fitting():

@@ -19,6 +19,8 @@ from paribus.tokenizer.text import decode, to_bytes
 from paribus.tokenizer.vocabulary import SCHEMA, Vocabulary
 
 Ids = npt.NDArray[np.uint32]
+# Logarithms grow with alpha times the length of a line; from here on they would lose what parts one path from another.
+MAX_ALPHA = 1e6
 
 
 class Tokenizer:
@@ -117,7 +119,7 @@ class Tokenizer:
     def sample(self, text: bytes | str, alpha: float, seed: int, document: int = 0) -> Ids:
         """Draw a segmentation with probability proportional to the product of p(piece)^alpha.
 
-        alpha: >= 0; 0 is uniform over all segmentations, 1 the model's posterior, large values near `encode`.
+        alpha: 0 to 10^6; 0 is uniform over all segmentations, 1 the model's posterior, large values near `encode`.
         seed, document: whole numbers of [0, 2^64); equal ones draw the same.
         """
         return self._model.sample(self._bytes(text), _alpha(alpha), _whole("seed", seed), _whole("document", document))
@@ -150,8 +152,8 @@ class Tokenizer:
 
     def nbest(self, text: bytes | str, n: int) -> list[tuple[float, Ids]]:
         """(ln p, ids) of the n most probable segmentations, the best first."""
-        if not isinstance(n, int) or n < 1:
-            raise ConfigError(f"n = {n!r}: expected a whole number from 1 on")
+        if not isinstance(n, int) or not 1 <= n < 1 << 63:
+            raise ConfigError(f"n = {n!r}: expected a whole number from 1 on, below 2^63")
         scores, ids = self._model.nbest(self._bytes(text), n)
         return list(zip(scores.tolist(), ids))
 
@@ -254,8 +256,8 @@ def _whole(name: str, value: int) -> int:
 
 
 def _alpha(alpha: float) -> float:
-    if not isinstance(alpha, (int, float, np.number)) or not 0 <= alpha < float("inf"):
+    if not isinstance(alpha, (int, float, np.integer, np.floating)) or not 0 <= alpha <= MAX_ALPHA:
         raise ConfigError(
-            f"alpha = {alpha!r}: expected a finite number from 0 on; for the best segmentation use encode"
+            f"alpha = {alpha!r}: expected a number of [0, {MAX_ALPHA:.0f}]; for the best segmentation use encode"
         )
     return float(alpha)

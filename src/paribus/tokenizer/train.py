@@ -116,7 +116,7 @@ class Job:
         self.progress = progress
         folder.mkdir(parents=True, exist_ok=True)
         self.journal = folder / JOURNAL
-        fresh = {"schema": "paribus.training/2", "settings": digest(settings), "stage": "ngrams", "passes": {}}
+        fresh = {"schema": "paribus.training/3", "settings": digest(settings), "stage": "ngrams", "passes": {}}
         try:
             self.state: dict[str, Any] = json.loads(self.journal.read_text()) if self.journal.exists() else fresh
         except ValueError as error:
@@ -145,7 +145,7 @@ class Job:
 
     def count_ngrams(self) -> _native.NgramModel:
         s = self.settings
-        counter = _native.NgramPass(s.order, s.isolate_digits, windows_room(self.room), self.threads)
+        counter = _native.NgramPass(s.order, s.isolate_digits, s.nfc, windows_room(self.room), self.threads)
         if self.state["stage"] == "ngrams":
             self._pass("ngrams", counter, counter.is_full)
             require_text(self.passed("ngrams")["bytes"])
@@ -160,7 +160,7 @@ class Job:
     def count_pieces(self, model: _native.NgramModel) -> _native.PiecePass:
         s = self.settings
         room = self.room - MODEL * model.size
-        counter = _native.PiecePass(model, s.order, s.isolate_digits, s.segmentation, max(room, 0), self.threads)
+        counter = _native.PiecePass(model, s.order, s.isolate_digits, s.nfc, s.segmentation, max(room, 0), self.threads)
         self._pass("pieces", counter, lambda _: counter.is_full())
         require_same(Passed(*self._done("pieces")), Passed(*self._done("ngrams")))
         if self.passed("pieces")["runs"]:

@@ -1,6 +1,7 @@
 """A claim that cannot be run, or cannot fail, is refused when it is written."""
 
 from dataclasses import replace
+from functools import partial, wraps
 from types import SimpleNamespace
 
 import pytest
@@ -62,9 +63,47 @@ def test_profiles(claim):
     refused(["Profile.device"], lambda: Profile(seeds=(0,), device="tpu"))
 
 
+def measure(config, replicate):
+    return {"x": 0.0}
+
+
+def enclosing(number):
+    def inner(config, replicate):
+        return {"x": number}
+
+    return inner
+
+
+@wraps(measure)
+def wrapped(config, replicate):
+    return {"x": 1.0}
+
+
+class Asked:
+    def __init__(self, number):
+        self.number = number
+
+    def __call__(self, config, replicate):
+        return {"x": self.number}
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (lambda config, replicate: {"x": 5.0}, "function at the top of a file"),
+        (enclosing(5), "function at the top of a file"),
+        (wrapped, "function at the top of a file"),
+        (partial(measure, replicate=5), "put them into the arms' configs"),
+        (Asked(5), "put them into the arms' configs"),
+    ],
+)
+def test_a_measure_that_may_enclose_numbers_is_refused(given, words):
+    refused([words], lambda: Measured(measure=given, unit="draw", units={"x": "s"}))
+
+
 def test_a_measured_task_names_its_metrics(claim):
-    refused(["at least one metric"], lambda: Measured(measure=lambda config, replicate: {}, unit="draw", units={}))
-    task = Measured(measure=lambda config, replicate: {"x": 0.0}, unit="draw", units={"x": "s"})
+    refused(["at least one metric"], lambda: Measured(measure=measure, unit="draw", units={}))
+    task = Measured(measure=measure, unit="draw", units={"x": "s"})
     told = {"provenance": "blind", "dated": "2026-11-22"}
     profiles = {"laptop": Profile(seeds=range(6))}
     predicts = [Greater("helps", "rotary", than="none", metric="y", **told)]

@@ -3,6 +3,7 @@
 import pytest
 
 from paribus.core.config import USER_MODULE, to_dict
+from paribus.core.errors import ConfigError
 from paribus.lab.code import code_hash, foreign_code
 from paribus.lab.load import import_file
 
@@ -73,6 +74,50 @@ def test_the_claim_itself_and_words_do_not_count(tmp_path):
         path.write_text(text + "class Net:\n    pass\n")
         hashes.add(code_hash(import_file(path).Net))
     assert len(hashes) == 1
+
+
+MADE = """
+from paribus.core.config import Part
+from collections.abc import Callable
+
+
+def relu(x):
+    return x
+
+
+def leaky(slope):
+    def inner(x):
+        return slope * x
+
+    return inner
+
+
+def of_width(d):
+    class Net(Part):
+        pass
+
+    return Net()
+
+
+class Mine(Part):
+    act: Callable
+
+
+good = Mine(act=relu)
+claim = [Mine(act=lambda x: 5 * x), Mine(act=leaky(5)), of_width(5), {"act": leaky}, [leaky(5)]]
+"""
+
+
+def test_what_is_made_where_it_is_used_is_refused(tmp_path):
+    path = tmp_path / "made.py"
+    path.write_text(MADE)
+    module = import_file(path)
+    assert foreign_code(module.good).keys() == {"code of Mine", "code of relu"}
+    inner, outer, made, fine, listed = module.claim
+    for value in (inner, outer, made, listed):
+        with pytest.raises(ConfigError, match=r"is not what its file knows by that name.*may enclose numbers"):
+            foreign_code(value)
+    assert foreign_code(fine).keys() == {"code of leaky"}
 
 
 def test_a_file_may_move(tmp_path):

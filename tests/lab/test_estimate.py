@@ -116,11 +116,15 @@ def test_dense_readings_need_memory_for_their_scores(laboratory):
     assert estimate(plan, 1).bytes_per_worker > readings["dense"].bytes
 
 
+def nothing(config, replicate):
+    return {"loss@12": 0.0}
+
+
 def test_measured_claims_have_no_seconds(laboratory):
     claim = replace(
         laboratory.claim,
         arms=[Arm("rotary", {"x": 1}), Arm("none", {"x": 2})],
-        task=Measured(measure=lambda config, replicate: {"loss@12": 0.0}, unit="draw", units={"loss@12": "s"}),
+        task=Measured(measure=nothing, unit="draw", units={"loss@12": "s"}),
         profiles={"laptop": Profile(seeds=range(6))},
     )
     cost = estimate(laboratory.plan(claim), 4)

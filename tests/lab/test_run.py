@@ -4,9 +4,12 @@ import json
 import math
 import platform
 import shutil
+import sys
 from dataclasses import replace
+from types import ModuleType
 
 import pytest
+import torch
 
 from paribus.core.errors import CellFailed, ConfigError
 from paribus.lab.claim import Arm, Budget, Measured, Profile
@@ -274,11 +277,34 @@ def test_measured_claims(laboratory):
     assert more.verdict_json()["predictions"][0]["n"] == 10
 
 
+def silent_on_speed(config, replicate):
+    return {"error": 1.0}
+
+
+def no_number(config, replicate):
+    return {"error": math.nan, "speed": 1.0}
+
+
+def number_alone(config, replicate):
+    return 1.0
+
+
+def complex_number(config, replicate):
+    return {"error": torch.tensor(1j), "speed": 1.0}
+
+
+def several_numbers(config, replicate):
+    return {"error": torch.zeros(3), "speed": 1.0}
+
+
 @pytest.mark.parametrize(
     ("measure", "words"),
     [
-        (lambda config, replicate: {"error": 1.0}, r"gave \['error'\] for arm 'exact', the task declares"),
-        (lambda config, replicate: {"error": math.nan, "speed": 1.0}, r"metric 'error' of arm 'exact'.* is nan"),
+        (silent_on_speed, r"gave \['error'\] for arm 'exact', the task declares"),
+        (number_alone, r"the measure number_alone gave a float for arm 'exact'.*expected a dict"),
+        (complex_number, r"metric 'error' of arm 'exact', replicate 0, is a Tensor: expected one number"),
+        (several_numbers, r"metric 'error' of arm 'exact', replicate 0, is a Tensor: expected one number"),
+        (no_number, r"metric 'error' of arm 'exact'.* is nan"),
     ],
 )
 def test_measures_that_break_their_word(laboratory, measure, words):
@@ -287,11 +313,12 @@ def test_measures_that_break_their_word(laboratory, measure, words):
     assert not list((laboratory.root / "run" / CELLS).glob("*/result.json"))
 
 
-def test_a_measure_without_a_source_is_refused(laboratory):
-    scope = {}
-    exec("def measure(config, replicate): return {}", scope)
+def test_a_measure_without_a_source_is_refused(laboratory, monkeypatch):
+    typed = ModuleType("typed_at_a_prompt")
+    exec("def measure(config, replicate): return {}", typed.__dict__)
+    monkeypatch.setitem(sys.modules, typed.__name__, typed)
     with pytest.raises(ConfigError, match="define it in a file"):
-        laboratory.plan(measured_claim(laboratory.claim, measure=scope["measure"])).verdict_cells({})
+        laboratory.plan(measured_claim(laboratory.claim, measure=typed.measure)).verdict_cells({})
 
 
 def test_smoke_gives_no_verdict(laboratory):

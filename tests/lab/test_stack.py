@@ -36,6 +36,10 @@ RATES = {"rotary": 1e-2, "none": 1e-2}
 BOUND = 1e-5
 
 
+def nothing(config, replicate):
+    return {}
+
+
 def stacked(claim, size=2, seeds=range(5), profile="laptop", **changes):
     return replace(claim, profiles={"laptop": replace(claim.profiles[profile], seeds=seeds, stack=size, **changes)})
 
@@ -296,7 +300,7 @@ def test_what_cannot_be_stacked_is_said_before_anything_is_spent(laboratory):
     with pytest.raises(ConfigError, match="stack = 2, and this task trains nothing"):
         replace(
             stacked(claim), arms=[Arm("rotary", {}), Arm("none", {})],
-            task=Measured(measure=lambda config, replicate: {}, unit="draw", units={"loss@12": "1"}),
+            task=Measured(measure=nothing, unit="draw", units={"loss@12": "1"}),
         )  # fmt: skip
     dropping = AnyModule.Config(make=Dropping)
     reading = first.config.with_mixer(mask=InputPrefix())

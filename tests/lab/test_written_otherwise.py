@@ -45,6 +45,10 @@ def test_cells_read_the_same_rows(claim, tmp_path):
     assert flat[3] != separated[3]
 
 
+def nothing(config, replicate):
+    return {}
+
+
 def test_other_rows_are_refused(claim):
     arm = claim.arm("separated")
     for other in (PatchAbove(widths=(3, 4), separators=True), Copy(vocab_size=8)):
@@ -52,7 +56,7 @@ def test_other_rows_are_refused(claim):
             replace(claim, arms=[claim.arm("flat"), replace(arm, data=other)])
     with pytest.raises(ConfigError, match="belong to a task with a span"):
         replace(claim, arms=[claim.arm("flat"), replace(arm, length=32)])
-    measured = Measured(measure=lambda config, n: {}, unit="a draw", units={"accuracy@unseen": "share"})
+    measured = Measured(measure=nothing, unit="a draw", units={"accuracy@unseen": "share"})
     with pytest.raises(ConfigError, match="data alone to any other that is trained"):
         replace(claim, task=measured)
     assert isinstance(claim.task, Trained)

@@ -6,12 +6,14 @@ Building one touches no file, tensor or random number; `paribus check` does the 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from types import FunctionType
+from typing import Any, Literal, cast
 
 from paribus.core.config import Part, require
 from paribus.core.errors import ConfigError, nearest
 from paribus.data.source import Source
 from paribus.evaluation.base import Metric
+from paribus.lab.code import check_named
 from paribus.lab.predictions import Prediction
 from paribus.lab.trend import Trend
 from paribus.losses.output.base import OutputLoss
@@ -75,7 +77,11 @@ class Trained(Part):
 
 
 class Measured(Part):
-    """Nothing is trained: measure(config, replicate) -> {metric: value} for every arm; the unit is a replicate."""
+    """Nothing is trained: measure(config, replicate) -> {metric: value} for every arm; the unit is a replicate.
+
+    measure: a function at the top of a file, known by the code of that file; what varies stands in the arms' configs.
+    Raises ConfigError for a lambda, an inner function or an object, and for no units.
+    """
 
     measure: Callable[[Any, int], Mapping[str, float]]
     unit: str  # what a replicate is: a document, a draw, a prompt
@@ -83,6 +89,12 @@ class Measured(Part):
     lower_is_better: tuple[str, ...] = ()
 
     def check(self) -> None:
+        require(
+            inspect.isfunction(self.measure),
+            f"measure = {self.measure!r}: expected a function at the top of a file, `def measure(config, replicate): "
+            "...`; the numbers that an object holds are part of no digest: put them into the arms' configs",
+        )
+        check_named(cast("FunctionType", self.measure))
         require(len(self.units) > 0, "units = {}: name at least one metric and its unit")
 
 

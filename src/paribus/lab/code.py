@@ -3,7 +3,8 @@
 Parts of the package are known by their `revision`. For the rest the code itself is hashed, with the user's own files
 that it imports, so that an edited model never takes over the numbers of the one before; an installed package that it
 imports is known by its version. A file's `claim = ...` does not count: what matters of it is in the digest of each
-cell already, and a reworded statement trains nothing anew.
+cell already, and a reworded statement trains nothing anew. That holds because whatever runs has a name at the top of a
+file: a lambda or an inner function is made where it is used, perhaps in `claim = ...`, and is refused.
 """
 
 import ast
@@ -19,7 +20,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
-from paribus.core.config import part_name
+from paribus.core.config import part_name, require
 from paribus.core.errors import ConfigError
 
 Code = type | FunctionType
@@ -32,12 +33,29 @@ def foreign_code(*values: Any) -> dict[str, str]:
     """Name -> hash of the module's code, for every class and function in the values that is not the package's; then
     name -> hash of the files that these import, and name -> version of the installed packages."""
     used = {code for value in values for code in _inside(value) if not code.__module__.startswith("paribus.")}
+    for code in used:
+        check_named(code)
     found = {f"code of {_name(code)}": code_hash(code) for code in sorted(used, key=_name)}
     for code in used:
         path = Path(inspect.getfile(code))
         if INSTALLED.isdisjoint(path.parts):
             found |= _imported(path.resolve())
     return dict(sorted(found.items()))
+
+
+def check_named(code: Code) -> None:
+    """Raise ConfigError unless the class or function is what its name at the top of its file stands for: only then does
+    the code of that file, with the claim left out, tell it from every other one."""
+    found: Any = sys.modules.get(code.__module__ or "")
+    for word in code.__qualname__.split("."):
+        found = getattr(found, word, None)
+    require(
+        found is code,
+        f"{code.__qualname__} is not what its file knows by that name: expected a class or "
+        "function at the top of a file. A lambda, an inner or a wrapped function may enclose numbers that are part of "
+        "no digest, so its results could not be told from another one's: write `def name(...)` at the top of the "
+        "file, and what varies as a field of a config",
+    )
 
 
 def code_hash(code: Any) -> str:

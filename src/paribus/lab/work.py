@@ -271,7 +271,8 @@ def _read(cell: Cell, task: Trained, stream: Stream, cells: Path, tell: Tell) ->
     model.eval()
     windows = task.metric.held_out(stream)
     with overheard() as programs:
-        metrics = _numbers(task.metric.measure(model, windows, task.recipe.dtype), cell)
+        given = task.metric.measure(model, windows, task.recipe.dtype)
+        metrics = _numbers(given, f"the metric {part_name(type(task.metric))}", cell)
     if metrics.keys() != set(task.metric.names()):
         raise CellFailed(
             f"the metric {part_name(type(task.metric))} gave {sorted(metrics)} for arm {cell.arm!r}, its names() are "
@@ -283,7 +284,8 @@ def _read(cell: Cell, task: Trained, stream: Stream, cells: Path, tell: Tell) ->
 
 
 def _measure(cell: Cell, task: Measured) -> dict[str, Any]:
-    metrics = _numbers(task.measure(cell.config, cell.replicate), cell)
+    given = task.measure(cell.config, cell.replicate)
+    metrics = _numbers(given, f"the measure {getattr(task.measure, '__qualname__', '')}", cell)
     if metrics.keys() != task.units.keys():
         raise CellFailed(
             f"the measure gave {sorted(metrics)} for arm {cell.arm!r}, the task declares {sorted(task.units)}: "
@@ -292,12 +294,17 @@ def _measure(cell: Cell, task: Measured) -> dict[str, Any]:
     return {"status": "finished", "metrics": _checked(metrics, cell), "config": to_dict(cell.config)}
 
 
-def _numbers(given: Mapping[str, Any], cell: Cell) -> dict[str, float]:
+def _numbers(given: Any, giver: str, cell: Cell) -> dict[str, float]:
+    if not isinstance(given, Mapping):
+        raise CellFailed(
+            f"{giver} gave a {type(given).__name__} for arm {cell.arm!r}, replicate {cell.replicate}: expected a dict "
+            "of one number for each name, {name: value}"
+        )
     metrics = {}
     for name, value in given.items():
         try:
             metrics[name] = float(value)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RuntimeError) as error:
             raise CellFailed(
                 f"metric {name!r} of arm {cell.arm!r}, replicate {cell.replicate}, is a {type(value).__name__}: "
                 "expected one number"

@@ -53,6 +53,40 @@ def test_the_logits_are_those_of_transformers():
     assert loaded.checkpoint.end_tokens == (2,)
 
 
+def stored(folder, **tensors):
+    """The folder with these tensors in place of its own."""
+    named = {name.replace("__", "."): tensor for name, tensor in tensors.items()}
+    save_file({**load_file(folder / "model.safetensors"), **named}, folder / "model.safetensors")
+    return str(folder)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_tied_model_with_an_output_matrix_of_its_own(tiny, tmp_path, dtype):
+    """As transformers does it: what is stored counts. The fixture's is no copy of its embedding."""
+    expected = load_file(TINY / "expected.safetensors")
+    head = load_file(TINY / "model.safetensors")["lm_head.weight"]
+    loaded = load_checkpoint(stored(Path(changed(tiny, tie_word_embeddings=True)), lm_head__weight=head.to(dtype)))
+    assert not loaded.model.config.tie_embeddings
+    assert torch.equal(loaded.model.output_matrix, head.to(dtype).float())
+    if dtype == torch.float32:
+        assert torch.allclose(logits(loaded.model, expected["tokens"]), expected["logits"], atol=2e-5, rtol=1e-5)
+    save_checkpoint(loaded.model, tmp_path / "out", max_length=64)
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["tie_word_embeddings"] is False
+    embedding = load_file(TINY / "model.safetensors")["model.embed_tokens.weight"]
+    for same in (embedding.clone(), torch.zeros(0)):  # a copy, or nothing, is no matrix of its own
+        assert load_checkpoint(stored(tiny, lm_head__weight=same)).model.head is None
+    with pytest.raises(InputError, match=r"lm_head.weight has shape \(3, 32\), the config asks for"):
+        load_checkpoint(stored(tiny, lm_head__weight=torch.zeros(3, 32)))
+
+
+@pytest.mark.parametrize("odd", [float("nan"), float("inf")])
+def test_weights_that_are_no_numbers(tiny, odd):
+    weight = load_file(tiny / "model.safetensors")["model.norm.weight"]
+    weight[3] = odd
+    with pytest.raises(InputError, match=r"model\.norm\.weight holds numbers that are not finite as float32: the file"):
+        load_checkpoint(stored(tiny, model__norm__weight=weight))
+
+
 def test_a_saved_checkpoint_is_the_one_that_was_read(tmp_path):
     loaded = load_checkpoint(str(TINY))
     save_checkpoint(loaded.model, tmp_path / "out", max_length=64)

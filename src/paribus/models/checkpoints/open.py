@@ -3,10 +3,12 @@
 import json
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from paribus.attention.latent import Latent
 from paribus.core.errors import ConfigError, InputError, nearest
@@ -22,6 +24,7 @@ from paribus.ops.blocks import attach
 
 KINDS: dict[str, Architecture] = {"llama": llama, "mistral": llama, "deepseek_v2": deepseek_v2}
 FLOATS = (torch.float32, torch.bfloat16, torch.float16, torch.float64)
+EMBEDDING, HEAD = "model.embed_tokens.weight", "lm_head.weight"
 UNUSED = "rotary_emb.inv_freq"  # a buffer that old versions stored
 
 
@@ -77,7 +80,9 @@ def config_of(
 def load_checkpoint(word: str | Checkpoint, dtype: torch.dtype = torch.float32) -> Loaded:
     """Our decoder with the checkpoint's weights. Raises InputError for a model of another architecture.
 
-    word: a path, a known name, or what `open_checkpoint` has made of one.
+    word: a path, a known name, or what `open_checkpoint` has made of one. Where config.json ties the output matrix to
+    the embedding and the weights hold another one, that one counts, as in transformers: the model is not tied. Weights
+    that are no finite numbers are an InputError.
     """
     checkpoint = open_checkpoint(word) if isinstance(word, str) else word
     if (quantised := checkpoint.config.get("quantization_config")) is not None:
@@ -87,6 +92,8 @@ def load_checkpoint(word: str | Checkpoint, dtype: torch.dtype = torch.float32) 
             "float32, float16 or bfloat16, or a GGUF file"
         )
     config = config_of(checkpoint.config, checkpoint.path)
+    if config.tie_embeddings and _has_own_head(checkpoint.tensors):
+        config = replace(config, tie_embeddings=False)
     with torch.device("meta"):
         model = config.build().to(dtype)
     model = model.to_empty(device="cpu")
@@ -94,10 +101,18 @@ def load_checkpoint(word: str | Checkpoint, dtype: torch.dtype = torch.float32) 
     return Loaded(model.eval(), checkpoint)
 
 
+def _has_own_head(tensors: Mapping[str, Tensor]) -> bool:
+    """Whether an output matrix is stored that is not the embedding."""
+    if not {EMBEDDING, HEAD} <= set(tensors):
+        return False
+    head, embedding = tensors[HEAD], tensors[EMBEDDING]
+    return head.numel() > 0 and not (head.shape == embedding.shape and bool((head == embedding).all()))
+
+
 @torch.no_grad()
 def _fill(model: DecoderLM, packed: Sequence[Packed], checkpoint: Checkpoint) -> None:
     tensors, blocks, path = checkpoint.tensors, checkpoint.blocks, checkpoint.path
-    known = {one.theirs for one in packed} | ({"lm_head.weight"} if model.head is None else set())
+    known = {one.theirs for one in packed} | ({HEAD} if model.head is None else set())
     extra = sorted(name for name in tensors if name not in known and not name.endswith(UNUSED))
     # An empty matrix holds nothing: transformers writes those of a model without shared experts.
     extra = [name for name in extra if tensors[name].numel() > 0]
@@ -127,6 +142,11 @@ def _fill(model: DecoderLM, packed: Sequence[Packed], checkpoint: Checkpoint) ->
             )
         for ours, part in zip(one.ours, one.unpack(stored), strict=True):
             targets[ours].copy_(part)
+            if part.numel() > 0 and not all(map(torch.isfinite, targets[ours].aminmax())):
+                raise InputError(
+                    f"{path}: {one.theirs} holds numbers that are not finite as {_name(targets[ours].dtype)}: the file "
+                    "is damaged or its training has diverged; download it again, or take another checkpoint"
+                )
         if one.theirs in in_blocks and targets[one.ours[0]].dtype == torch.float32:
             # Taking such a tensor apart means to move its rows.
             own, (moved,) = blocks[one.theirs], one.unpack(blocks[one.theirs].stored)

@@ -103,7 +103,9 @@ class Table:
 
 
 def machine() -> JSON:
-    return {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+    from paribus.lab.run import machine as described
+
+    return {name: value for name, value in described().items() if name in ("processor", "cores")}
 
 
 @contextmanager

@@ -9,13 +9,14 @@ from paribus.attention.masks.bidirectional import Bidirectional
 from paribus.attention.masks.causal import Causal
 from paribus.attention.masks.sliding_window import SlidingWindow
 from paribus.core.discovery import members
-from paribus.core.errors import ConfigError, InputError
+from paribus.core.errors import ConfigError, InputError, ParibusError
 from paribus.generation.filters.temperature import Temperature
 from paribus.generation.generate import Stream, generate
 from paribus.generation.samplers.draw import Draw
 from paribus.generation.samplers.greedy import Greedy
 from paribus.layers.activations.squared_relu import SquaredReLU
 from paribus.layers.feed_forward.plain import FeedForward
+from paribus.layers.linear import Linear
 from paribus.layers.mixer import MixerConfig
 from paribus.layers.parameters import draw
 from paribus.models.decoder import DecoderLM
@@ -118,10 +119,64 @@ def test_a_seed_repeats_a_text():
     assert torch.equal(generate(built, prompt(), 20, cold, seed=1), generate(built, prompt(), 20, Greedy()))
 
 
-def test_generation_leaves_no_gradient_and_no_training_mode():
+def test_generation_leaves_no_gradient_and_every_mode_as_it_was():
+    """Also between the tokens of a stream, in one that is left, and after an error."""
     built = model(position=Rotary()).train()
+    built.layers[1].eval()  # as someone does who keeps a layer from learning
+    before = [module.training for module in built.modules()]
+    inside = []
+    built.layers[0].register_forward_hook(lambda *_: inside.append(built.training))
+    built.layers[0].feed_forward.register_forward_hook(lambda layer, *_: inside.append(layer.training))
     assert not generate(built, prompt(), 2).requires_grad
-    assert not built.training
+    assert [module.training for module in built.modules()] == before
+    next(Stream(built, prompt(), 4))
+    assert [module.training for module in built.modules()] == before
+    assert inside
+    assert not any(inside)
+    with torch.no_grad():
+        built.norm.gain.fill_(torch.nan)
+    with pytest.raises(ParibusError):
+        generate(built, prompt(), 2)
+    assert [module.training for module in built.modules()] == before
+
+
+def untied():
+    """A model whose embedding may be spoilt without spoiling what it writes: token 0 is never the most likely one."""
+    built = model(position=Rotary())
+    built.head = Linear(16, 11)
+    with torch.no_grad():
+        built.head.weight.copy_(built.embedding.weight)
+        built.head.weight[0] = 0
+    return built
+
+
+def test_logits_that_are_no_numbers_are_told_with_their_place():
+    built, given = untied(), torch.tensor([[1, 2, 3]])
+    whole = generate(built, given, 12)[0].tolist()
+    new = next(token for token in whole if token not in (1, 2, 3))
+    with torch.no_grad():
+        built.embedding.weight[new] = torch.nan
+    # It is chosen as before, and then read.
+    with pytest.raises(
+        ParibusError, match=rf"new token {whole.index(new) + 2} of prompt 1 cannot be chosen: its logits"
+    ):
+        generate(built, given, 12)
+    for sampler in (Greedy(), Draw(), Draw(filters=(Temperature(temperature=0.5),))):
+        with pytest.raises(
+            ParibusError, match=r"new token 1 of prompt 2 cannot .* float32: look at the weights, or read"
+        ):
+            generate(built, torch.tensor([[1, 2], [1, new]]), 3, sampler)
+
+
+def test_a_row_that_has_ended_may_read_what_it_likes():
+    built, given = untied(), torch.tensor([[1, 2, 3], [4, 5, 6]])
+    whole = generate(built, given, 12)
+    assert 0 not in whole
+    end = next(token for token in whole[0].tolist() if token != whole[1, 0])
+    expected = generate(built, given, 12, end=[end])
+    with torch.no_grad():
+        built.embedding.weight[0] = torch.nan  # what stands for the tokens of an ended row
+    assert torch.equal(generate(built, given, 12, end=[end]), expected)
 
 
 def test_a_model_that_sees_later_tokens_cannot_generate():
@@ -141,6 +196,14 @@ def test_prompts_that_cannot_be_read():
         generate(built, torch.tensor([[0, 11]]), 3)
     with pytest.raises(InputError, match="tokens -1 to 4"):
         generate(built, torch.tensor([[-1, 4]]), 3)
+    with pytest.raises(InputError, match=r"a prompt holds torch.float32 numbers: expected the int64 tokens"):
+        generate(built, torch.tensor([[1.5, 2.0]]), 3)
+    with pytest.raises(InputError, match=r"a prompt holds torch.bool numbers"):
+        generate(built, [torch.tensor([True, False])], 3)
+    with pytest.raises(
+        InputError, match=r"a prompt is a list: expected int64 tokens in a tensor, such as torch.tensor"
+    ):
+        generate(built, [[1, 2, 3]], 3)
     with pytest.raises(InputError, match="there is no prompt: give at least one"):
         generate(built, [], 3)
     with pytest.raises(ConfigError, match="max_new_tokens = 0: expected at least 1"):

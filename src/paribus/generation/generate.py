@@ -10,6 +10,7 @@ from paribus.attention.masks.base import Mask
 from paribus.attention.masks.prefix import Prefix
 from paribus.attention.masks.visible import Visible
 from paribus.core.config import require
+from paribus.core.errors import ParibusError
 from paribus.core.seed import generator
 from paribus.generation.prompts import Padded, padded
 from paribus.generation.samplers.base import Sampler
@@ -23,7 +24,9 @@ class Stream:
     """The new tokens of a batch, as they are chosen: an iterator of int64 (batch,), -1 for rows that have ended.
 
     A row ends after one of the `end` tokens, or when `finish` is told so; the iterator ends with the last row or after
-    max_new_tokens. Row r of seed s draws from a stream of its own: it does not depend on its neighbours.
+    max_new_tokens. Row r of seed s draws from a stream of its own: it does not depend on its neighbours. The model is
+    in evaluation mode while a token is computed, and between tokens as it was.
+    Raises ParibusError where the logits of a token are no numbers.
     """
 
     def __init__(
@@ -48,7 +51,7 @@ class Stream:
         batch, length = given.tokens.shape
         capacity = length + max_new_tokens
         self.state = model.start(batch, capacity)
-        model.eval()
+        self.modules = tuple(model.modules())
         self.prompt, self.capacity = given, capacity
         self.mask: Mask | None = None
         if not bool(given.valid.all()):
@@ -71,7 +74,15 @@ class Stream:
     def __next__(self) -> Tensor:
         if self.seen.shape[1] == self.capacity or bool(self.ended.all()):
             raise StopIteration
-        logits = self._read_prompt() if self.logits is None else self._read_last()
+        learning = [module for module in self.modules if module.training]
+        try:
+            for module in learning:
+                module.training = False
+            logits = self._read_prompt() if self.logits is None else self._read_last()
+        finally:
+            for module in learning:
+                module.training = True
+        logits = self._checked(logits)
         uniform = torch.from_numpy(np.array([row.random() for row in self.random]))
         token = self.sampler(logits, self.seen, uniform)
         token = token.where(~self.ended.to(token.device), NONE)
@@ -85,6 +96,22 @@ class Stream:
     def finish(self, row: int) -> None:
         """End a row: what it gives from now on is -1."""
         self.ended[row] = True
+
+    def _checked(self, logits: Tensor) -> Tensor:
+        """The logits, or ParibusError where those of a row that goes on have no largest one."""
+        odd = ~(logits.amax(dim=-1) > -torch.inf)  # so that NaN is odd too
+        if not bool(odd.any()):
+            return logits
+        ended = self.ended.to(odd.device)
+        rows = (odd & ~ended).nonzero().flatten().tolist()
+        if rows:
+            new = self.seen.shape[1] - self.prompt.tokens.shape[1] + 1
+            raise ParibusError(
+                f"new token {new} of prompt {rows[0] + 1} cannot be chosen: its logits are NaN, or all minus infinity; "
+                "the weights are damaged or have diverged, or numbers overflow in "
+                f"{str(logits.dtype).removeprefix('torch.')}: look at the weights, or read the model in float32"
+            )
+        return logits.masked_fill(ended[:, None], 0.0)
 
     def _read_prompt(self) -> Tensor:
         tokens, positions = self.prompt.tokens, self.prompt.positions

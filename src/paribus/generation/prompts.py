@@ -25,6 +25,12 @@ def padded(prompts: Tensor | Sequence[Tensor], vocab_size: int) -> Padded:
     if not rows:
         raise InputError("there is no prompt: give at least one")
     for row in rows:
+        if not isinstance(row, Tensor):
+            raise InputError(
+                f"a prompt is a {type(row).__name__}: expected int64 tokens in a tensor, such as torch.tensor([1, 2])"
+            )
+        if row.is_floating_point() or row.is_complex() or row.dtype == torch.bool:
+            raise InputError(f"a prompt holds {row.dtype} numbers: expected the int64 tokens that a tokenizer gives")
         if row.ndim != 1 or len(row) == 0:
             raise InputError(
                 f"a prompt has shape {tuple(row.shape)}: expected (batch, length) with at least one token in each row"

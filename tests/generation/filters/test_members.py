@@ -14,6 +14,8 @@ from paribus.generation.filters.temperature import Temperature
 from paribus.generation.filters.top_k import TopK
 from paribus.generation.filters.top_p import TopP
 from paribus.generation.filters.within import Within
+from paribus.generation.odds import odds
+from paribus.generation.samplers.draw import Draw
 
 NOTHING = torch.zeros(1, 0, dtype=torch.int64)
 
@@ -50,6 +52,43 @@ def test_temperature_scales():
     assert torch.equal(Temperature(temperature=2.0)(logits, NOTHING), torch.tensor([[0.5, -1.0]]))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16, torch.float64])
+@pytest.mark.parametrize("temperature", [1e-4, 1e-39, 1e-46, 1e-300, 5e-324])
+def test_a_tiny_temperature_leaves_the_most_likely(temperature, dtype):
+    """Whatever overflows: those below the largest have no chance; of equal ones all stay."""
+    change = Temperature(temperature=temperature)
+    for row in (
+        [1.0, 5.0, 2.0, -3.0],
+        [-9.0, -5.0, -7.0, -8.0],
+        [-1.0, 0.0, -2.0, -torch.inf],
+        [6e4, 6.4e4, 0.0, -6e4],
+    ):
+        logits = torch.tensor([row, [1.0, 3.0, 3.0, 2.0]], dtype=dtype)
+        out = change(logits, NOTHING.expand(2, -1))
+        assert out.dtype == dtype
+        assert torch.equal(out.double().softmax(-1)[0], torch.tensor([0.0, 1.0, 0.0, 0.0], dtype=torch.float64))
+        assert torch.equal(out.double().softmax(-1)[1], torch.tensor([0.0, 0.5, 0.5, 0.0], dtype=torch.float64))
+
+
+def test_a_huge_temperature_leaves_all_alike():
+    out = Temperature(temperature=1e300)(torch.tensor([[1.0, -5.0, -torch.inf]]), NOTHING)
+    assert torch.equal(out.softmax(-1), torch.tensor([[0.5, 0.5, 0.0]]))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [Temperature(temperature=2.0), Temperature(temperature=1e-300), TopK(k=3), TopP(p=0.9), MinP(p=0.1)],
+    ids=str,
+)
+def test_what_is_endlessly_likely_shares_the_row(change):
+    logits = torch.tensor([[1.0, torch.inf, 2.0, torch.inf], [1.0, 2.0, 9.0, 3.0]])
+    kept_ = odds(change(logits, NOTHING.expand(2, -1)))
+    assert torch.equal(kept_[0], torch.tensor([0.0, 0.5, 0.0, 0.5], dtype=torch.float64))
+    assert kept_[1].argmax() == 2
+    for uniform, token in ((0.2, 1), (0.7, 3)):
+        assert Draw(filters=(change,))(logits[:1], NOTHING, torch.tensor([uniform]).double()).tolist() == [token]
+
+
 def test_penalties_for_what_was_seen():
     logits = torch.tensor([[2.0, -2.0, 1.0, 0.0]])
     seen = torch.tensor([[-1, 0, 1, 0]])
@@ -76,6 +115,10 @@ def test_no_ngram_comes_twice():
         (lambda: TopP(p=0.0), "probability in"),
         (lambda: MinP(p=1.5), "share of the highest probability"),
         (lambda: RepetitionPenalty(penalty=0.0), "above 1 repeats less"),
+        (lambda: RepetitionPenalty(penalty=math.inf), "penalty = inf: expected a positive number"),
+        (lambda: RepetitionPenalty(penalty=math.nan), "penalty = nan: expected a positive number"),
+        (lambda: CountPenalty(frequency=math.nan), "frequency = nan: expected a number"),
+        (lambda: CountPenalty(presence=math.inf), "presence = inf: expected a number"),
         (lambda: NoRepeatedNGram(n=0), "at least 1 token"),
     ],
 )

@@ -1,10 +1,14 @@
 """Every sampler chooses a token for each row, and all its chance comes from the uniform numbers."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from paribus.core.config import from_dict, to_dict
 from paribus.core.discovery import members
+from paribus.core.errors import ConfigError
+from paribus.generation.filters.repetition_penalty import RepetitionPenalty
 from paribus.generation.samplers.base import Sampler
 
 EXAMPLES = [example for member in members(Sampler) for example in member.examples]
@@ -44,6 +48,13 @@ class TestSampler:
     def test_adding_a_constant_changes_nothing(self, sampler):
         logits = torch.randn(63, 13, generator=torch.Generator().manual_seed(0))
         assert torch.equal(self.choose(sampler, logits, 3), self.choose(sampler, logits + 2.0, 3))
+
+    def test_filters_that_leave_nothing(self, sampler):
+        """Logits beyond what the filter's numbers can be multiplied with."""
+        logits = torch.tensor([[-1.0, -2.0, 0.0]])
+        cruel = replace(sampler, filters=(RepetitionPenalty(penalty=1e300),))
+        with pytest.raises(ConfigError, match=r"RepetitionPenalty.*leave no token: take smaller numbers"):
+            cruel(logits, torch.tensor([[0, 1, 2]]), torch.zeros(1, dtype=torch.float64))
 
     def test_it_is_read_back_from_json(self, sampler):
         assert from_dict(Sampler, to_dict(sampler)) == sampler

@@ -3,6 +3,7 @@
 As published: it depends on where the zero of the logits lies. CountPenalty does not.
 """
 
+import math
 from typing import ClassVar
 
 import torch
@@ -18,7 +19,9 @@ class RepetitionPenalty(Filter):
     penalty: float
 
     def check(self) -> None:
-        require(self.penalty > 0, f"penalty = {self.penalty}: expected a positive number; above 1 repeats less")
+        require(
+            0 < self.penalty < math.inf, f"penalty = {self.penalty}: expected a positive number; above 1 repeats less"
+        )
 
     def __call__(self, logits: Tensor, seen: Tensor) -> Tensor:
         weaker = torch.where(logits > 0, logits / self.penalty, logits * self.penalty)

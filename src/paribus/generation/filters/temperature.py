@@ -1,7 +1,8 @@
-"""x / temperature: below 1 sharper, above 1 flatter."""
+"""x / temperature: below 1 sharper, above 1 flatter; towards 0 the most likely token alone."""
 
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from paribus.core.config import require
@@ -19,7 +20,14 @@ class Temperature(Filter):
         )
 
     def __call__(self, logits: Tensor, seen: Tensor) -> Tensor:
-        return logits / self.temperature
+        temperature = min(self.temperature, torch.finfo(logits.dtype).max)
+        top = logits.amax(dim=-1, keepdim=True)
+        scaled, fits = logits / temperature, (top / temperature).isfinite()
+        if bool(fits.all()):
+            return scaled
+        # The largest overflows: told from it on, all others are below.
+        below = torch.where(logits == top, 0.0, (logits.double() - top.double()) / temperature)
+        return scaled.where(fits, below.to(logits.dtype))
 
 
 Temperature.examples = (Temperature(), Temperature(temperature=0.3))

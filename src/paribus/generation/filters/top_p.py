@@ -7,6 +7,7 @@ from torch import Tensor
 
 from paribus.core.config import require
 from paribus.generation.filters.base import Filter
+from paribus.generation.odds import odds
 
 
 class TopP(Filter):
@@ -20,7 +21,7 @@ class TopP(Filter):
         if self.p == 1:
             return logits
         sorted_logits, order = logits.sort(dim=-1, descending=True, stable=True)
-        probabilities = sorted_logits.double().softmax(dim=-1)
+        probabilities = odds(sorted_logits)
         # What stands before a token, so that the one that reaches p is kept and the first always.
         before = probabilities.cumsum(dim=-1) - probabilities
         dropped = torch.zeros_like(logits, dtype=torch.bool).scatter(-1, order, before >= self.p)

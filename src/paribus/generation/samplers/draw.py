@@ -7,6 +7,7 @@ from torch import Tensor
 
 from paribus.generation.filters.temperature import Temperature
 from paribus.generation.filters.top_p import TopP
+from paribus.generation.odds import odds
 from paribus.generation.samplers.base import Sampler
 
 
@@ -15,7 +16,7 @@ class Draw(Sampler):
 
     def choose(self, logits: Tensor, uniform: Tensor) -> Tensor:
         # In float64 on the CPU, so that the draw for a seed does not depend on the device.
-        probabilities = torch.softmax(logits.double().cpu(), dim=-1)
+        probabilities = odds(logits.cpu())
         cumulative = probabilities.cumsum(dim=-1)
         target = uniform[:, None].cpu() * cumulative[:, -1:]
         token = torch.searchsorted(cumulative, target, right=True).squeeze(-1)

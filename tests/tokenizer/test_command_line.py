@@ -232,6 +232,15 @@ def test_encode_and_decode(model: Path, tmp_path: Path) -> None:
         run("encode", "--model", model, tmp_path / "none")
 
 
+def test_lines_are_composed_as_the_whole_is(tmp_path: Path, corpus: Path) -> None:
+    run("train", corpus, "--vocab-size", 400, "--min-count", 2, "--nfc", "--out", tmp_path / "nfc.bp")
+    text = "cafe\u0301\n".encode() + b"\xff\n\xc3" + "e\u0301 \u1100\u1161\n\u0301x".encode() + b"\xe4\xb8"
+    ids = run("encode", "--model", tmp_path / "nfc.bp", stdin=text).stdout
+    own = Tokenizer.load(tmp_path / "nfc.bp")
+    assert list(map(int, ids.split())) == own.encode(text).tolist()
+    assert own.decode(own.encode(text)).startswith("caf\xe9\n".encode() + b"\xff\n\xc3\xc3\xa9 ")
+
+
 def test_inspect(model: Path) -> None:
     shown = run("inspect", model).output
     assert "<eos> = 2" in shown

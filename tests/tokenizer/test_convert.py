@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from paribus import Tokenizer
 from paribus.core.errors import ConfigError
+from paribus.tokenizer import _native
 from paribus.tokenizer.convert import byte_letters, hugging_face, read_bytepiece, write_bytepiece, write_hugging_face
 from paribus.tokenizer.vocabulary import Vocabulary
 
@@ -114,3 +115,15 @@ def test_a_special_token_that_spells_a_piece_is_refused() -> None:
     own = Tokenizer.from_vocabulary(Vocabulary(pieces, scores, counts, specials={"a": 256}))
     with pytest.raises(ConfigError, match="'a' has the spelling of a piece"):
         hugging_face(own)
+
+
+def test_a_token_with_neither_piece_nor_name_is_refused(tmp_path: Path) -> None:
+    """Models could once be made with one."""
+    pieces = [b"", *(bytes([b]) for b in range(256))]
+    meta = json.dumps({"schema": "paribus.bytepiece/1", "nfc": False, "specials": {}, "training": {}}).encode()
+    counts = np.ones(len(pieces), dtype=np.uint64)
+    file = _native.serialize(pieces, np.full(len(pieces), -1.0), counts, 0.0, meta)
+    own = Tokenizer(_native.Model.from_bytes(file))
+    with pytest.raises(ConfigError, match="token 0 of the model has neither piece nor name"):
+        write_hugging_face(own, tmp_path / "tokenizer.json")
+    assert not list(tmp_path.iterdir())

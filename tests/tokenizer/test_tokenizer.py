@@ -3,9 +3,12 @@ import pickle
 import random
 import subprocess
 import sys
+import unicodedata
+from array import array
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +19,9 @@ from hypothesis import strategies as st
 
 from paribus import Tokenizer
 from paribus.core.errors import ConfigError, InputError
+from paribus.tokenizer import reference
 from paribus.tokenizer.reference import Reference
+from paribus.tokenizer.text import compose
 from paribus.tokenizer.vocabulary import Vocabulary
 
 MakeTexts = Callable[[int, int, int], list[bytes]]
@@ -204,6 +209,22 @@ def test_special_tokens_are_text_unless_allowed(mixed: Tokenizer) -> None:
         mixed.encode(text, allowed=["<eod>"])
 
 
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["<x>", "<x>"], "'<x>' is named 2 times"),
+        ("abc", "got 'abc': put it into a list"),
+        (["<\ud800>"], "lone surrogate"),
+        ([""], "not empty"),
+        ([3], "special token 3"),
+        ([b"<x>"], "special token b'<x>'"),
+    ],
+)
+def test_impossible_special_tokens(mixed: Tokenizer, names: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        mixed.with_specials(names)
+
+
 def test_nfc_is_recorded_and_applied() -> None:
     texts = ["cafe\u0301 cafe\u0301 caf\xe9"] * 20
     off, on = (Tokenizer.train(texts, vocab_size=300, min_count=2, nfc=nfc) for nfc in (False, True))
@@ -211,8 +232,38 @@ def test_nfc_is_recorded_and_applied() -> None:
     assert off.decode_text(off.encode(texts[0])) == texts[0]
     assert on.decode_text(on.encode(texts[0])) == "caf\xe9 caf\xe9 caf\xe9"
     assert on.decode(on.encode(b"\xff")) == b"\xff"
+    assert on.decode(on.encode("e\u0301".encode() + b"\xff\xc3" + "e\u0301".encode())) == b"\xc3\xa9\xff\xc3\xc3\xa9"
     with pytest.raises(ConfigError, match="NFC"):
         on.encoder()
+
+
+text_and_others = st.lists(
+    st.one_of(
+        st.binary(max_size=3), st.sampled_from(["e", "\u0301", "\xe9", "\u1100\u1161", "\n", "\u212b"]).map(str.encode)
+    )
+).map(b"".join)
+
+
+@settings(deadline=None, max_examples=300)
+@given(text_and_others)
+@example(b"\xe4\xb8")
+@example(b"\xed\xa0\x80e\xcc\x81")
+def test_stretches_of_text_are_composed_and_lines_apart(data: bytes) -> None:
+    composed = compose(data)
+    assert composed == reference.compose(data) == compose(composed)
+    assert composed == b"".join(compose(line) for line in data.splitlines(keepends=True))
+    with suppress(UnicodeDecodeError):
+        assert composed.decode() == unicodedata.normalize("NFC", data.decode())
+
+
+def test_training_composes_what_encoding_does() -> None:
+    """A bad byte anywhere leaves the rest of its document as it is without it."""
+    parts = [b"cafe\xcc\x81 ", b"caf\xc3\xa9 "]
+    one, other = (
+        Tokenizer.train([b"\xff" + part * 40], vocab_size=300, min_count=2, nfc=True).vocabulary for part in parts
+    )
+    assert one.pieces == other.pieces
+    assert one.counts.tolist() == other.counts.tolist()
 
 
 def test_strings_and_buffers(mixed: Tokenizer) -> None:
@@ -222,6 +273,24 @@ def test_strings_and_buffers(mixed: Tokenizer) -> None:
         mixed.encode("ab\ud800")
     with pytest.raises(ConfigError, match="got int"):
         mixed.encode(5)  # type: ignore[arg-type]
+
+
+def test_numbers_are_no_text(mixed: Tokenizer) -> None:
+    data = "the 的".encode()
+    for same in (np.frombuffer(data, np.uint8), array("B", data), memoryview(data)[::1]):
+        assert mixed.encode(same).tolist() == mixed.encode(data).tolist()  # type: ignore[arg-type]
+    ids = mixed.encode(data)
+    for wrong in (ids, ids.astype(float), ids[0], array("i", [1]), np.zeros((2, 2), np.uint8), np.uint8(65), ids > 0):
+        with pytest.raises(ConfigError, match=r"expected text as str or bytes, got \w+ "):
+            mixed.encode(wrong)  # type: ignore[arg-type]
+        with pytest.raises(ConfigError, match="expected text"):
+            mixed.encode_batch([data, wrong])  # type: ignore[list-item]
+        with pytest.raises(ConfigError, match="expected text"):
+            mixed.encoder().feed(wrong)  # type: ignore[arg-type]
+        with pytest.raises(TypeError):
+            mixed._model.encode(wrong)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="expected text"):
+        mixed.encode_batch(ids)  # type: ignore[arg-type]
 
 
 def test_ids_out_of_range(mixed: Tokenizer) -> None:

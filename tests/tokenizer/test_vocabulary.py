@@ -34,6 +34,13 @@ def test_no_vocabulary(pieces: list[bytes], score: float, words: str) -> None:
         vocabulary(pieces, score).model()
 
 
+def test_every_id_is_a_piece_or_has_a_name() -> None:
+    for pieces, specials in (([b"", *SINGLES], {}), ([b"", *SINGLES], {"<a>": 0, "<b>": 0}), (SINGLES, {"<a>": 7})):
+        own = Vocabulary(pieces, np.full(len(pieces), -1.0), np.ones(len(pieces), dtype=np.uint64), specials=specials)
+        with pytest.raises(ConfigError, match="each of these ids needs one name"):
+            own.model()
+
+
 def test_the_smallest_vocabulary() -> None:
     own = Tokenizer.from_vocabulary(vocabulary(SINGLES))
     assert own.encode(bytes(range(256))).tolist() == list(range(256))

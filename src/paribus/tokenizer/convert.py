@@ -91,6 +91,15 @@ def write_bytepiece(tokenizer: Tokenizer, path: str | os.PathLike[str]) -> None:
     write(path, json.dumps(entries, indent=4, ensure_ascii=False).encode())
 
 
+def named(own: Vocabulary) -> dict[int, str]:
+    """The name of each special token. Raises ConfigError for a model where one has none."""
+    names = {i: name for name, i in own.specials.items()}
+    for i, piece in enumerate(own.pieces):
+        if not piece and i not in names:
+            raise ConfigError(f"token {i} of the model has neither piece nor name: make the model again")
+    return names
+
+
 def hugging_face(tokenizer: Tokenizer) -> dict[str, Any]:
     """The content of a `tokenizer.json`: Unigram over byte letters, cut at newlines as here.
 
@@ -100,7 +109,7 @@ def hugging_face(tokenizer: Tokenizer) -> dict[str, Any]:
     """
     own = tokenizer.vocabulary
     letters = byte_letters()
-    names = {i: name for name, i in own.specials.items()}
+    names = named(own)
     vocab = [
         # A special token is never the better choice: its bytes are pieces of a far higher score.
         ["".join(letters[b] for b in piece), float(score)] if piece else [names[i], -1e10]

@@ -1,6 +1,5 @@
 """A corpus as training reads it: the same documents twice, in batches of bytes."""
 
-import unicodedata
 import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 from paribus.core.errors import ConfigError, CorpusError
 from paribus.tokenizer import _native
 from paribus.tokenizer.settings import Settings
-from paribus.tokenizer.text import to_bytes
+from paribus.tokenizer.text import compose, to_bytes
 
 BATCH = 8 << 20  # bytes handed to the core at a time, at the most
 FILE = 2 << 20  # bytes of a file held as one document; a longer one comes in parts, cut at line ends
@@ -81,7 +80,7 @@ def _from(documents: Iterable[bytes], settings: Settings, after: Passed) -> Iter
     passed = Passed()
     for data in documents:
         if settings.nfc:
-            data = _compose(data)
+            data = compose(data)
         if passed.size < after.size:
             known = data[: after.size - passed.size]
             data = data[len(known) :]
@@ -106,13 +105,6 @@ def _read(paths: Iterable[Path], field: str, without: Iterable[Path]) -> Iterato
 
     found = documents(paths, field, longest=FILE, piece=LINE // 4, without=without)
     return (document.data for document in found)
-
-
-def _compose(data: bytes) -> bytes:
-    try:
-        return unicodedata.normalize("NFC", data.decode()).encode()
-    except UnicodeDecodeError:
-        return data
 
 
 def require_text(size: int) -> None:

@@ -23,7 +23,7 @@ import numpy as np
 
 from paribus.core.errors import ConfigError, InputError, optional
 from paribus.tokenizer.alphabet import byte_letters, spell
-from paribus.tokenizer.convert import write_hugging_face
+from paribus.tokenizer.convert import named, write_hugging_face
 from paribus.tokenizer.tokenizer import Tokenizer
 
 FILE = "tokenizer.bp"
@@ -86,7 +86,7 @@ class _Members:
     ) -> None:
         self.own = Tokenizer.load(vocab_file)
         self.vocab_file = os.fspath(vocab_file)
-        names = {i: name for name, i in self.own.specials.items()}
+        names = named(self.own.vocabulary)
         self._spelled = [names.get(i) or spell(piece) for i, piece in enumerate(self.own.pieces)]
         self._ids = {word: i for i, word in enumerate(self._spelled)}
         if len(self._ids) != len(self._spelled):

@@ -10,6 +10,7 @@ Among equal sums the longest last piece wins. Every single byte is a piece, so e
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterator, Sequence
 
 _CHUNK = re.compile(rb"[^\n]*\n+|[^\n]+")
@@ -22,6 +23,23 @@ def chunks(data: bytes) -> Iterator[bytes]:
     [b'one\\n\\n', b'two']
     """
     return (match.group() for match in _CHUNK.finditer(data))
+
+
+def compose(data: bytes) -> bytes:
+    """What a model with NFC reads: each longest stretch of valid UTF-8 composed, other bytes as they are.
+
+    Nothing composes over a newline, so the lines of a text may be composed one by one.
+
+    >>> compose("cafe\\u0301".encode() + b"\\xff" + "e\\u0301".encode())
+    b'caf\\xc3\\xa9\\xff\\xc3\\xa9'
+    """
+    done = b""
+    while True:
+        try:
+            return done + unicodedata.normalize("NFC", data.decode()).encode()
+        except UnicodeDecodeError as error:
+            done += unicodedata.normalize("NFC", data[: error.start].decode()).encode() + data[error.start : error.end]
+            data = data[error.end :]
 
 
 def mix(x: int) -> int:

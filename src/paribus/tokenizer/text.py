@@ -1,5 +1,6 @@
 """Between Python's strings and arrays and the core's bytes and ids, with errors that say what came."""
 
+import unicodedata
 from collections.abc import Iterable
 
 import numpy as np
@@ -10,7 +11,10 @@ from paribus.tokenizer import _native
 
 
 def to_bytes(text: bytes | bytearray | memoryview | str) -> bytes:
-    """UTF-8 of a string; bytes (also bytearray and memoryview) as they are. Raises InputError for lone surrogates."""
+    """UTF-8 of a string; bytes, also those of a bytearray, memoryview or array of bytes, as they are.
+
+    Raises InputError for lone surrogates, ConfigError for anything else, arrays of numbers too.
+    """
     if isinstance(text, bytes):
         return text
     if isinstance(text, str):
@@ -22,9 +26,22 @@ def to_bytes(text: bytes | bytearray | memoryview | str) -> bytes:
                 "form; pass bytes, for example text.encode('utf-8', 'surrogatepass')"
             ) from error
     try:
-        return bytes(memoryview(text))
+        view = memoryview(text)
     except TypeError as error:
         raise ConfigError(f"expected text as str or bytes, got {type(text).__name__}") from error
+    if view.ndim != 1 or view.format not in ("B", "b", "c"):
+        raise ConfigError(
+            f"expected text as str or bytes, got {type(text).__name__} with elements of the format {view.format!r} and "
+            f"shape {view.shape}: decode gives the text of token ids"
+        )
+    return bytes(view)
+
+
+def compose(data: bytes) -> bytes:
+    """Unicode NFC of each stretch of valid UTF-8; other bytes stay as they are (`reference.compose` is the twin)."""
+    # Bytes that are no UTF-8 become lone surrogates, which compose with nothing, and again these bytes.
+    text = data.decode("utf-8", "surrogateescape")
+    return unicodedata.normalize("NFC", text).encode("utf-8", "surrogateescape")
 
 
 def to_ids(ids: Iterable[int] | npt.NDArray[np.integer]) -> npt.NDArray[np.uint32]:

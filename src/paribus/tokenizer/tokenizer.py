@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
@@ -15,7 +14,7 @@ from paribus.core.errors import ConfigError, nearest
 from paribus.tokenizer import _native, vocabulary
 from paribus.tokenizer.lattice import Lattice, Marginal
 from paribus.tokenizer.stream import Decoder, Encoder
-from paribus.tokenizer.text import decode, to_bytes
+from paribus.tokenizer.text import compose, decode, to_bytes
 from paribus.tokenizer.vocabulary import SCHEMA, Vocabulary
 
 Ids = npt.NDArray[np.uint32]
@@ -172,11 +171,23 @@ class Tokenizer:
         return self._model.entropy(self._bytes(text), _alpha(alpha))
 
     def with_specials(self, names: Iterable[str]) -> "Tokenizer":
-        """The same tokenizer with more special tokens, whose ids follow the last one."""
+        """The same tokenizer with more special tokens, whose ids follow the last one.
+
+        names: a list of strings; a name that the tokenizer has stays what it is. Raises ConfigError for one that is
+        empty, comes twice or has no UTF-8 form.
+        """
+        if isinstance(names, (str, bytes)):
+            raise ConfigError(f"expected a list of names of special tokens, got {names!r}: put it into a list")
         own = self.vocabulary
-        new = [name for name in names if name not in own.specials]
-        if not all(new):
-            raise ConfigError("the name of a special token is not empty")
+        named = list(names)
+        for name in named:
+            if not isinstance(name, str) or not name:
+                raise ConfigError(f"special token {name!r}: expected a name, a string that is not empty")
+            if any("\ud800" <= letter <= "\udfff" for letter in name):
+                raise ConfigError(f"special token {name!r}: a lone surrogate has no UTF-8 form; choose another name")
+            if named.count(name) > 1:
+                raise ConfigError(f"special token {name!r} is named {named.count(name)} times: name it once")
+        new = [name for name in named if name not in own.specials]
         ids = {name: self.vocab_size + i for i, name in enumerate(new)}
         return Tokenizer.from_vocabulary(
             Vocabulary(
@@ -197,12 +208,7 @@ class Tokenizer:
 
     def _bytes(self, text: bytes | str) -> bytes:
         data = to_bytes(text)
-        if not self.nfc:
-            return data
-        try:
-            return unicodedata.normalize("NFC", data.decode()).encode()
-        except UnicodeDecodeError:
-            return data  # not text, so there is nothing to normalise
+        return compose(data) if self.nfc else data
 
     def _documents(self, texts: Sequence[bytes | str]) -> list[bytes]:
         _refuse_one(texts)

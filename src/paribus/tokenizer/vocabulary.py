@@ -55,6 +55,12 @@ class Vocabulary:
         require(
             bool(np.isfinite(self.scores).all()), "this is no vocabulary: the score of a piece is not a finite number"
         )
+        empty = [i for i, piece in enumerate(self.pieces) if not piece]
+        require(
+            sorted(self.specials.values()) == empty,
+            f"this is no vocabulary: {len(self.specials)} special tokens and {len(empty)} ids without a piece do not "
+            "go together; each of these ids needs one name",
+        )
         meta = {
             "schema": SCHEMA,
             "nfc": self.nfc,

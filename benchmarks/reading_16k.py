@@ -5,7 +5,7 @@ ten, and the three that all are compared with, read the other texts to choose on
 to judge on, which nothing was chosen by. The goal: better than plain reading of the last 8192 tokens, on the first two
 stretches of the interpreter's documentation, and on all judging texts.
 
-About a minute a measurement on two cores, 101 in all. Each is written down as a line of JSON as soon as it is done, so
+About a minute a measurement on two cores, 116 in all. Each is written down as a line of JSON as soon as it is done, so
 the script may be stopped at any time and goes on with the same command; methods come in the order of their promise.
 
     python benchmarks/reading_16k.py [--results FILE] [--most N] [--judge] [--show] [--list] [--json]
@@ -188,6 +188,13 @@ def methods() -> list[Method]:
         one("leaky 1024, reach 6144 + log-n", leaky(1024, 6144), n),
         one("leaky 1024, reach 4096 + log-n", leaky(1024, 4096), n),
         one("leaky 512, reach 6144 + log-n", leaky(512, 6144), n),
+        # And after these.
+        one("leaky 512, reach 4096 + log-n", leaky(512, 4096), n),
+        one("leaky 1024, reach 3072 + log-n", leaky(1024, 3072), n),
+        one("leaky 256, reach 4096 + log-n", leaky(256, 4096), n),
+        one("leaky 128, reach 4096 + log-n", leaky(128, 4096), n),
+        one("leaky 256, reach 5120 + log-n", leaky(256, 5120), n),
+        one("leaky 256, reach 6144", leaky(256, 6144)),
     ]
     assert len({method.name for method in found}) == len(found)
     return found

@@ -49,7 +49,9 @@ def test_it_goes_on_where_it_was_stopped_and_judges_on_other_texts(asked, tmp_pa
     assert asked == [(name, reading.CHOOSE_ON[0]) for name in names[:3]]
     capsys.readouterr()
     reading.main([*words, "--json"])
-    assert len(asked) == len(set(asked)) == len(lines(path)) == 101
+    rounds = ((len(names), reading.CHOOSE_ON[:1]), (3 + 10, reading.CHOOSE_ON[1:]), (3 + 3, reading.JUDGE_ON))
+    every = sum(methods * len(texts) for methods, texts in rounds)
+    assert len(asked) == len(set(asked)) == len(lines(path)) == every
     best = names[-1]
     judged = {name for name, text in asked if text in reading.JUDGE_ON}
     assert judged == {*names[:3], *names[-3:]}
@@ -57,7 +59,7 @@ def test_it_goes_on_where_it_was_stopped_and_judges_on_other_texts(asked, tmp_pa
     assert [goal["met"] for goal in told["goals"]] == [True, True]
     assert all(goal["subject"].startswith(best) for goal in told["goals"])
     reading.main([*words, "--show"])
-    assert len(asked) == 101
+    assert len(asked) == every
     assert f"| {best} |" in capsys.readouterr().out
 
 

@@ -59,6 +59,18 @@ class Killed:
             yield text
 
 
+class Changing:
+    """Texts that are others at the second reading."""
+
+    def __init__(self, texts: list[bytes], note: Path) -> None:
+        self.texts, self.note = texts, note
+
+    def __call__(self) -> list[bytes]:
+        again = self.note.exists()
+        self.note.touch()
+        return self.texts[::-1] if again else self.texts
+
+
 @on_a_cluster
 def test_the_model_is_that_of_one_machine_though_workers_die(
     cluster: Any, make_texts: MakeTexts, tmp_path: Path
@@ -76,12 +88,37 @@ def test_the_model_is_that_of_one_machine_though_workers_die(
     size = sum(map(len, texts))
     assert [done for done in told if done[1] == size] == [("ngrams", size), ("pieces", size)]
 
-    # What is counted is not counted again.
-    (tmp_path / "job" / "all.pieces").unlink()
-    again = train([[b"never read"]] * 3, [450], folder=tmp_path / "job", memory="300MiB", min_count=2)
+    # What is counted is not counted again, and other shards do not pass for these.
+    folder = tmp_path / "job"
+    for name in ("all.pieces", "1.pieces.json"):
+        (folder / name).unlink()
+    before = {path.name: path.stat().st_mtime_ns for path in folder.glob("[0-9].*s")}
+    again = train(corpora, [450], folder=folder, memory="300MiB", min_count=2)
     assert again[0].to_bytes() == expected[0]
-    with pytest.raises(ConfigError, match="other settings or shards"):
-        train(corpora, [300], folder=tmp_path / "job", min_count=3)
+    after = {path.name: path.stat().st_mtime_ns for path in folder.glob("[0-9].*s")}
+    assert [name for name in before if before[name] != after[name]] == ["1.pieces"]
+    files = tmp_path / "files"
+    files.mkdir()
+    for i, text in enumerate(texts):
+        (files / f"{i:02}").write_bytes(text)
+    paths = [files / f"{i:02}" for i in range(24)]
+    again = train([paths[:3], paths[3:15], paths[15:]], [450], folder=folder, memory="300MiB", min_count=2)
+    assert again[0].to_bytes() == expected[0]
+    paths[20].write_bytes(texts[20][::-1])
+    for others in ([[b"other"]] * 3, [corpora[1], corpora[0], corpora[2]], [paths[:3], paths[3:15], paths[15:]]):
+        with pytest.raises(CorpusError, match="the shard given in its place has"):
+            train(others, [450], folder=folder, memory="300MiB", min_count=2)
+    with pytest.raises(ConfigError, match="other settings"):
+        train(corpora, [300], folder=folder, min_count=3)
+
+
+@on_a_cluster
+def test_a_shard_that_changes_between_its_readings(cluster: Any, make_texts: MakeTexts, tmp_path: Path) -> None:
+    texts = make_texts(33, 6, 10)
+    changing = Changing(texts, tmp_path / "readings")
+    for _ in range(2):  # told of again when it is called again
+        with pytest.raises(CorpusError, match=r"not what it was|the shard given in its place"):
+            train([texts, changing], [300], folder=tmp_path / "job", memory="300MiB", min_count=2)
 
 
 @on_a_cluster

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from paribus.core.config import digest
-from paribus.core.errors import ConfigError, ParibusError, optional
+from paribus.core.errors import ConfigError, CorpusError, ParibusError, optional
 from paribus.tokenizer import shards
+from paribus.tokenizer.corpus import Passed, batches, documents_of, require_same
 from paribus.tokenizer.settings import Settings, check_sizes, memory_bytes
 from paribus.tokenizer.tokenizer import Tokenizer
 from paribus.tokenizer.train import Progress
@@ -39,7 +40,8 @@ def train(
 
     corpora: the shards, each what `train` takes as a corpus: paths that every machine sees, texts, or a function that
         gives texts. Their division changes nothing but the speed.
-    folder: for counts, seen by all machines. The same call goes on from the shards that are counted there.
+    folder: for counts, seen by all machines. The same call goes on from the shards that are counted there; these are
+        read again, which costs less than counting, and other text in them is refused.
     memory, jobs: of one task: resident bytes and threads; Ray is told of both.
     tries: how often a shard is begun again when its worker dies, before ParibusError is raised.
     progress: called with the pass and the bytes of the shards that are done.
@@ -61,16 +63,17 @@ def train(
     try:
         remote = ray.remote(num_cpus=jobs, memory=memory_bytes(memory), max_retries=tries)
         told = progress or (lambda *_: None)
-        words = (chosen, memory, jobs)
+        words = (chosen, memory, jobs, folder)
         count = remote(_ngrams)
         ngrams = [folder / f"{i}.ngrams" for i in range(len(corpora))]
-        _gather(ray, [count.remote(one, out, *words) for one, out in zip(corpora, ngrams)], "ngrams", told)
+        tasks = [count.remote(one, out, *words) for one, out in zip(corpora, ngrams)]
+        passed = _gather(ray, tasks, "ngrams", told)
         # Merging needs a machine's disk rather than its memory, and all shards: it is one task.
         whole = folder / "all.ngrams"
         ray.get(remote(_merge).remote(ngrams, whole))
         count = remote(_pieces)
         pieces = [folder / f"{i}.pieces" for i in range(len(corpora))]
-        tasks = [count.remote(one, whole, out, *words) for one, out in zip(corpora, pieces)]
+        tasks = [count.remote(one, whole, out, done, *words) for one, out, done in zip(corpora, pieces, passed)]
         _gather(ray, tasks, "pieces", told)
         ray.get(remote(_merge).remote(pieces, folder / "all.pieces"))
         told("prune", 0)
@@ -91,42 +94,71 @@ def _job_folder(folder: Path, settings: Settings, n: int) -> Path:
     """The folder with a note of what is counted in it; one with other counts is refused."""
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    note = {"schema": "paribus.training-shards/1", "settings": digest(settings), "shards": n}
+    note = json.dumps({"schema": "paribus.training-shards/2", "settings": digest(settings), "shards": n})
     path = folder / "job.json"
-    if path.exists() and json.loads(path.read_text()) != note:
-        raise ConfigError(f"{folder} holds counts of other settings or shards: name another folder, or delete it")
-    path.write_text(json.dumps(note))
+    if path.exists() and path.read_bytes() != note.encode():
+        raise ConfigError(
+            f"{folder} holds counts of other settings, of another number of shards or of another version: name another "
+            "folder, or delete it"
+        )
+    path.write_text(note)
     return folder
 
 
-def _gather(ray: Any, tasks: list[Any], stage: str, progress: Progress) -> int:
-    """Wait for all tasks, whichever is ready first; the bytes that they counted."""
-    total = 0
-    while tasks:
-        ready, tasks = ray.wait(tasks, num_returns=1)
-        total += sum(ray.get(ready))
+def _gather(ray: Any, tasks: list[Any], stage: str, progress: Progress) -> list[Passed]:
+    """Wait for all tasks, whichever is ready first; what each of them counted."""
+    total, left = 0, tasks
+    while left:
+        ready, left = ray.wait(left, num_returns=1)
+        total += sum(one.size for one in ray.get(ready))
         progress(stage, total)
-    return total
+    found: list[Passed] = ray.get(tasks)
+    return found
 
 
-def _ngrams(corpus: Any, out: Path, settings: Settings, memory: int | str, jobs: int) -> int:
-    return _once(out, lambda: shards.count_ngrams(corpus, out, settings, memory, jobs))
-
-
-def _pieces(corpus: Any, ngrams: Path, out: Path, settings: Settings, memory: int | str, jobs: int) -> int:
-    return _once(out, lambda: shards.count_pieces(corpus, ngrams, out, settings, memory, jobs))
-
-
-def _once(out: Path, count: Any) -> int:
-    """Count unless it was counted before; files of counts are written whole, and the note of their bytes after them."""
-    note = out.with_suffix(f"{out.suffix}.json")
-    if not (out.exists() and note.exists()):
-        size = count()
-        partial = note.with_suffix(".part")
-        partial.write_text(json.dumps(size))
-        partial.replace(note)
-    counted: int = json.loads(note.read_text())
+def _ngrams(corpus: Any, out: Path, settings: Settings, memory: int | str, jobs: int, folder: Path) -> Passed:
+    counted = _kept(out)
+    if counted is None:
+        return _note(out, shards.count_ngrams(corpus, out, settings, memory, jobs, without=[folder]))
+    found = Passed()
+    for batch in batches(documents_of(corpus, without=[folder]), settings):
+        for data in batch:
+            found.add(data)
+    if (found.size, found.crc) != (counted.size, counted.crc):
+        raise CorpusError(
+            f"{out} counts a shard of {counted.size} bytes, CRC {counted.crc:08x}; the shard given in its place has "
+            f"{found.size} bytes, CRC {found.crc:08x}: give the same shards in the same order, or name another folder"
+        )
     return counted
+
+
+def _pieces(
+    corpus: Any, ngrams: Path, out: Path, read: Passed, settings: Settings, memory: int | str, jobs: int, folder: Path
+) -> Passed:
+    """read: what of the shard went by when its n-grams were counted."""
+    counted = _kept(out)
+    if counted is None:
+        counted = _note(out, shards.count_pieces(corpus, ngrams, out, settings, memory, jobs, without=[folder]))
+    require_same(counted, read)
+    return counted
+
+
+def _note(out: Path, counted: Passed) -> Passed:
+    """Files of counts are written whole, and after them what they count."""
+    note = _note_of(out)
+    partial = note.with_suffix(".part")
+    partial.write_text(json.dumps([counted.size, counted.crc]))
+    partial.replace(note)
+    return counted
+
+
+def _kept(out: Path) -> Passed | None:
+    note = _note_of(out)
+    return Passed(*json.loads(note.read_text())) if out.exists() and note.exists() else None
+
+
+def _note_of(out: Path) -> Path:
+    return out.with_suffix(f"{out.suffix}.json")
 
 
 def _merge(paths: list[Path], out: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from paribus.core.errors import ConfigError
 from paribus.tokenizer import _native
-from paribus.tokenizer.corpus import batches, documents_of, require_text
+from paribus.tokenizer.corpus import Passed, batches, documents_of, require_text
 from paribus.tokenizer.settings import Settings, check_sizes, memory_bytes
 from paribus.tokenizer.tokenizer import Tokenizer, threads_of
 from paribus.tokenizer.train import MODEL, OVERHEAD, READER, RUNS, WINDOW, Progress, fitting, tokenizers, windows_room
@@ -32,10 +32,13 @@ def count_ngrams(
     progress: Progress | None = None,
     field: str = "text",
     without: Iterable[Path] = (),
-) -> int:
-    """Count the n-grams of a shard into a file; the bytes counted. Of the settings only order, isolate_digits and nfc
-    matter here. field: of JSONL and Parquet files, the one that holds the text; without: files and folders that are no
-    part of the corpus though they lie in its folders, as `out` never is."""
+) -> Passed:
+    """Count the n-grams of a shard into a file; the bytes counted and their check.
+
+    settings: only order, isolate_digits and nfc matter here.
+    field: of JSONL and Parquet files, the one that holds the text.
+    without: files and folders that are no part of the corpus though they lie in its folders, as `out` never is.
+    """
     room = memory_bytes(memory) - OVERHEAD
     counter = _native.NgramPass(
         settings.order, settings.isolate_digits, settings.nfc, windows_room(room), threads_of(jobs, "jobs")
@@ -53,8 +56,8 @@ def count_pieces(
     progress: Progress | None = None,
     field: str = "text",
     without: Iterable[Path] = (),
-) -> int:
-    """Cut a shard by the n-grams of all shards and count its pieces into a file; the bytes counted."""
+) -> Passed:
+    """Cut a shard by the n-grams of all shards and count its pieces into a file; the bytes counted and their check."""
     room = memory_bytes(memory) - OVERHEAD
     model = _ngram_model(ngrams, settings, room)
     left = max(room - MODEL * model.size, 0)
@@ -139,8 +142,8 @@ def _count(
     field: str,
     without: Iterable[Path],
     room: int,
-) -> int:
-    done = 0
+) -> Passed:
+    done = Passed()
     target = Path(out)
     left_out = [*without, target, target.with_name(f"{target.name}.part")]
     with tempfile.TemporaryDirectory(prefix=target.name, dir=target.parent) as folder:
@@ -148,23 +151,24 @@ def _count(
 
         def spill() -> None:
             made = len(list(Path(folder).iterdir()))
-            counter.write(run := str(Path(folder) / f"{made}-{done}.counts"))
+            counter.write(run := str(Path(folder) / f"{made}-{done.size}.counts"))
             runs.append(run)
             if len(runs) > RUNS:
-                merge(runs, whole := str(Path(folder) / f"{made}-{done}.merged"))
+                merge(runs, whole := str(Path(folder) / f"{made}-{done.size}.merged"))
                 for one in runs:
                     Path(one).unlink()
                 runs[:] = [whole]
 
         for batch in batches(documents_of(corpus, field, [*left_out, Path(folder)]), settings, room // (4 * WINDOW)):
             size = sum(map(len, batch))
-            if done and is_full(size):
+            if done.size and is_full(size):
                 spill()
             counter.add(batch)
-            done += size
+            for data in batch:
+                done.add(data)
             if progress:
-                progress(stage, done)
-        require_text(done)
+                progress(stage, done.size)
+        require_text(done.size)
         if runs:
             spill()
             merge(runs, target)

@@ -59,6 +59,6 @@ claim = Claim(
             dated="2026-11-22",
         ),
     ],
-    notes="The arms differ in parameters on purpose: width is the factor. At 2.5 million tokens both are still learning "
-    "which values stand in the list: naming any one of its 8 gives 12.5 %. A verdict here is of early learning.",
+    notes="The arms differ in parameters on purpose: width is the factor. At 2.5 million tokens both are still "
+    "learning which values stand in the list: naming any one of its 8 gives 12.5 %. A verdict here is of early learning.",
 )

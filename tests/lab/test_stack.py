@@ -278,6 +278,40 @@ class Dropping(nn.Module):
         return self.out(nn.functional.dropout(self.embedding(tokens), 0.5, self.training))
 
 
+class Counting(nn.Module):
+    """Its state is no buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.out, self.steps = nn.Embedding(8, 4), nn.Linear(4, 8), 0
+
+    def forward(self, tokens):
+        self.steps += self.training
+        return self.out(self.embedding(tokens)) * (1 + 0.1 * self.steps)
+
+
+class Anew(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.out = nn.Embedding(8, 4), nn.Linear(4, 8)
+        self.register_buffer("mean", torch.zeros(4))
+
+    def forward(self, tokens):
+        x = self.embedding(tokens)
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * x.detach().mean((0, 1))
+        return self.out(x - 5 * self.mean)
+
+
+def test_buffers_of_a_stack_are_those_of_seeds_alone(laboratory):
+    arms = [laboratory.claim.arms[0], replace(laboratory.claim.arms[1], config=AnyModule.Config(make=Anew))]
+    claim = replace(laboratory.claim, arms=arms, task=replace(laboratory.claim.task, match="none"))
+    alone, _ = apart(laboratory, "alone").run(laboratory.plan(stacked(claim, 1, range(2))))
+    record, _ = laboratory.run(laboratory.plan(stacked(claim, 2, range(2))))
+    for seed in range(2):
+        assert record.results["none"][seed] == pytest.approx(alone.results["none"][seed], abs=BOUND)
+
+
 class Steepest(OptimizerRecipe):
     source = "a test"
 
@@ -310,6 +344,8 @@ def test_what_cannot_be_stacked_is_said_before_anything_is_spent(laboratory):
         ([first, replace(second, config=reading)], claim.task, "'none' lets an input see itself.*take stack = 1"),
         ([first, replace(second, config=dropping)], replace(claim.task, match="none"),
          "'none' cannot be stacked.*take stack = 1.*random"),
+        ([first, replace(second, config=AnyModule.Config(make=Counting))], replace(claim.task, match="none"),
+         "'none' cannot be stacked.*leave other logits than each seed alone"),
         ([first, second], replace(claim.task, recipe=replace(claim.task.recipe, optimizer=Steepest())),
          "'rotary' cannot be stacked.*take stack = 1.*LBFGS may mix"),
     ):  # fmt: skip

@@ -79,6 +79,62 @@ def test_each_seed_is_trained_as_if_alone(dtype):
     assert not stack[0].training
 
 
+class Follows(nn.Module):
+    """Buffers that follow what is read: one in place, one assigned anew, one a count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding, self.out = nn.Embedding(8, 6), nn.Linear(6, 8)
+        self.register_buffer("inside", torch.zeros(6))
+        self.register_buffer("anew", torch.zeros(6))
+        self.register_buffer("count", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        x = self.embedding(tokens)
+        if self.training:
+            mean = x.detach().mean((0, 1))
+            self.inside.mul_(0.9).add_(0.1 * mean)
+            self.anew = 0.9 * self.anew + 0.1 * mean
+            self.count = self.count + 1
+        return self.out(x - self.inside - 2 * self.anew)
+
+
+class Grows(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(8, 8)
+        self.register_buffer("seen", torch.zeros(0))
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        self.seen = torch.cat([self.seen, torch.zeros(1)])
+        return self.embedding(tokens)
+
+
+def of_seed(seed: int, make: type[nn.Module]) -> nn.Module:
+    torch.manual_seed(seed)
+    return make()
+
+
+def test_buffers_are_carried_from_step_to_step():
+    stack = [of_seed(seed, Follows) for seed in SEEDS]
+    recipe = Recipe(batch=4)
+    train_stacked(stack, [batches(seed) for seed in SEEDS], recipe, learning_rate=0.01, steps=STEPS)
+    for seed, model in zip(SEEDS, stack):
+        alone = of_seed(seed, Follows)
+        train(alone, batches(seed), recipe, learning_rate=0.01, steps=STEPS)
+        assert model.count == STEPS
+        assert alone.anew.abs().max() > 0.01
+        for name, value in alone.named_buffers():
+            torch.testing.assert_close(model.get_buffer(name), value, rtol=1e-3, atol=1e-4)
+        for name, value in alone.named_parameters():
+            torch.testing.assert_close(model.get_parameter(name), value, rtol=1e-3, atol=1e-4)
+
+
+def test_a_buffer_that_grows_is_refused():
+    with pytest.raises(ConfigError, match=r"buffer 'seen' from shape \(0,\) to \(1,\), which a stack cannot follow"):
+        train_stacked([of_seed(0, Grows)], [batches(0)], Recipe(batch=4), learning_rate=0.01, steps=1)
+
+
 def test_one_seed_may_diverge_alone():
     stack, journals = [build(seed) for seed in SEEDS], [Memory() for _ in SEEDS]
     with torch.no_grad():

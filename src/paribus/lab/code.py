@@ -43,6 +43,11 @@ def foreign_code(*values: Any) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def is_foreign(value: Any) -> bool:
+    """Whether a class or function in a value is not the package's own."""
+    return any(not code.__module__.startswith("paribus.") for code in _inside(value))
+
+
 def check_named(code: Code) -> None:
     """Raise ConfigError unless the class or function is what its name at the top of its file stands for: only then does
     the code of that file, with the claim left out, tell it from every other one."""

@@ -1,16 +1,20 @@
 """What the arms of a claim must keep to, so that one task can train and read them all."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from paribus.core.errors import ConfigError, nearest
 from paribus.data.batch import Batch
 from paribus.lab.claim import Arm, Claim, Profile, Trained
 from paribus.layers.parameters import draw
 from paribus.models.any_module import AnyModule, sees_ahead
+from paribus.models.weights import weights
 from paribus.training.budget import Sized
+from paribus.training.loop import train
 from paribus.training.price import built
 from paribus.training.stacked import train_stacked
 
@@ -87,25 +91,45 @@ class _Zeros:
 
 
 def check_stacked(sized: Mapping[str, Sized], claim: Claim, profile: Profile) -> None:
-    """What else cannot be stacked shows in one step of two seeds: a model that draws random numbers or branches on
-    them, an optimizer that mixes those of a parameter."""
+    """What else cannot be stacked shows in two steps of two seeds: a model that draws random numbers or branches on
+    them, an optimizer that mixes those of a parameter, and whatever two seeds trained alone come out of otherwise."""
     if profile.stack == 1:
         return
     task = claim.task
     assert isinstance(task, Trained)
     for arm in claim.trained_arms():
-        models = [built(sized[arm.name].config, seed) for seed in (1, 2)]
-        for seed, model in enumerate(models, 1):
-            draw(model, seed)
+        models, alone = ([_drawn(sized[arm.name].config, seed) for seed in (1, 2)] for _ in range(2))
         rows = [_Zeros(length_of(arm, task)) for _ in models]
+        refusal = f"stack = {profile.stack}, and arm {arm.name!r} cannot be stacked: take stack = 1. Two steps of two "
         try:
-            train_stacked(models, rows, task.recipe, learning_rate=0.0, steps=1)
+            train_stacked(models, rows, task.recipe, learning_rate=0.0, steps=2)
         except Exception as error:
             told = str(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"
-            raise ConfigError(
-                f"stack = {profile.stack}, and arm {arm.name!r} cannot be stacked: take stack = 1. One step of two "
-                f"seeds met: {told.splitlines()[0]}"
-            ) from error
+            raise ConfigError(f"{refusal}seeds met: {told.splitlines()[0]}") from error
+        for one, twin, row in zip(models, alone, rows, strict=True):
+            train(twin, row, task.recipe, learning_rate=0.0, steps=2)
+            if odd := _unlike(one, twin, torch.from_numpy(row.one.tokens)):
+                raise ConfigError(f"{refusal}seeds leave other {odd} than each seed alone")
+
+
+def _drawn(config: Any, seed: int) -> nn.Module:
+    model = built(config, seed)
+    draw(model, seed)
+    return model
+
+
+@torch.no_grad()
+def _unlike(one: nn.Module, other: nn.Module, tokens: Tensor) -> str:
+    """What two models differ in besides rounding, in words; empty where they are alike."""
+    ours, theirs = weights(one), weights(other)
+    for name in sorted(ours.keys() | theirs.keys()):
+        if name not in ours or name not in theirs or not _near(ours[name], theirs[name]):
+            return f"numbers in {name!r}"
+    return "" if _near(one(tokens), other(tokens)) else "logits"
+
+
+def _near(one: Tensor, other: Tensor) -> bool:
+    return one.shape == other.shape and torch.allclose(one.float(), other.float(), rtol=1e-3, atol=1e-4, equal_nan=True)
 
 
 def check_vocabulary(claim: Claim) -> None:

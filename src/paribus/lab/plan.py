@@ -18,6 +18,7 @@ from paribus.lab.claim import Arm, Claim, Measured, Profile, Trained
 from paribus.lab.code import code_hash
 from paribus.lab.combinations import weights_of
 from paribus.lab.fitting import check_modules, check_profile, check_stacked, check_vocabulary, length_of
+from paribus.lab.one_step import check_step
 from paribus.lab.predictions import Prediction
 from paribus.theory.flops import TRAINING_FACTOR
 from paribus.training.budget import Sized, match, size, width
@@ -373,6 +374,7 @@ def make_plan(
                     config = config.with_d_ff(solved)
                 sized[arm.name] = size(config, length_of(arm, task))
         check_modules(sized, claim)
+        check_step(sized, claim, profile)
         check_stacked(sized, claim, profile)
     return Plan(name, claim, profile_name, profile, environment, manifest, sized)
 

@@ -6,7 +6,9 @@ from pathlib import Path
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
+from paribus.core.config import require
 from paribus.core.errors import InputError
 
 
@@ -30,11 +32,17 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
     """The named parameters and buffers themselves, each tensor once: writing into one changes the model.
 
     Buffers that a module marks as not persistent follow from its config, such as the frequencies of positions: a
-    reader of the weights has its own.
+    reader of the weights has its own. Raises ConfigError for a parameter that has no shape yet.
     """
     kept = model.state_dict().keys()
     buffers = {name: buffer for name, buffer in model.named_buffers() if name in kept}
     named = {**dict(model.named_parameters()), **buffers}
+    lazy = [name for name, tensor in named.items() if is_lazy(tensor)]
+    require(
+        not lazy,
+        f"{', '.join(map(repr, lazy[:3]))} of the model has no shape before the first forward: give its layer the width "
+        "that comes in (nn.Linear for nn.LazyLinear), or call the module on some tokens where it is made",
+    )
     return {name: tensor.detach() for name, tensor in named.items()}
 
 

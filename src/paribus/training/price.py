@@ -53,8 +53,7 @@ def flops(config: Any, length: int, causal: bool = False) -> float:
             raise
         except Exception as error:
             raise ConfigError(
-                f"the model of {called(config)} fails on {length} tokens{_place(error)}: "
-                f"{type(error).__name__}: {error}"
+                f"the model of {called(config)} fails on {length} tokens{place(error)}: {type(error).__name__}: {error}"
             ) from error
     return float(_COUNTED[key])
 
@@ -72,7 +71,7 @@ def layout_of(model: nn.Module) -> Layout:
 
 def built(config: Any, seed: int = 1) -> nn.Module:
     """A model to look at, the same each time; the generators of random numbers are left as they were."""
-    with _seeded(seed):
+    with seeded(seed):
         model: nn.Module = config.build()
         return model
 
@@ -104,7 +103,8 @@ def _outline(config: Any, seed: int) -> nn.Module:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
+    """Every generator of random numbers at a seed, and afterwards as it was."""
     state = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
         with torch.random.fork_rng(devices=[]):
@@ -121,8 +121,8 @@ def called(config: Any) -> str:
     return part_name(type(config)) + (f"(make={make})" if make else "")
 
 
-def _place(error: Exception) -> str:
-    """The last line of the user's own that led to the error."""
+def place(error: Exception) -> str:
+    """` (FILE:LINE)`, the last line of the user's own that led to the error; empty where there is none."""
     own = [
         frame
         for frame in traceback.extract_tb(error.__traceback__)

@@ -1,8 +1,9 @@
 """K seeds of one configuration trained as one batched model, for a GPU that one small model leaves idle.
 
 Parameters of equal name are stacked along a new first axis and every step is mapped over it (torch.func.vmap), so that
-seed k reads its own batches and has its own loss, gradient, clipping and moments. Slow twin: `training.loop.train`, one
-model after the other; the numbers agree to rounding. On a CPU stacking gains nothing at these sizes.
+seed k reads its own batches and has its own loss, gradient, clipping and moments. Buffers that forward changes, in
+place or by assigning them anew, are carried from step to step. Slow twin: `training.loop.train`, one model after the
+other; the numbers agree to rounding. On a CPU stacking gains nothing at these sizes.
 """
 
 import copy
@@ -37,8 +38,8 @@ def train_stacked(
 
     One model of the stack may diverge: its journal ends there, the others go on. Nothing is saved on the way, so that
     a run that is broken off begins anew.
-    Raises ConfigError for models of different shapes, for an optimizer that mixes the numbers of a parameter, and for
-    sources whose input may see itself.
+    Raises ConfigError for models of different shapes, for a forward that changes the names or shapes of buffers, for an
+    optimizer that mixes the numbers of a parameter, and for sources whose input may see itself.
     """
     journals = [Journal() for _ in models] if journals is None else journals
     require(
@@ -54,13 +55,16 @@ def train_stacked(
     for model in models:
         model.train()
     stacked, buffers = stack_module_state(list(models))
-    skeleton = copy.deepcopy(models[0]).to("meta")
+    skeleton = _Told(copy.deepcopy(models[0]).to("meta"))
     optimizer = _optimizer(recipe, models[0], stacked)
 
-    def loss_of(own: dict[str, Tensor], kept: dict[str, Tensor], tokens: Tensor, targets: Tensor) -> Tensor:
+    def loss_of(
+        own: dict[str, Tensor], kept: dict[str, Tensor], tokens: Tensor, targets: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        named = {f"model.{name}": tensor for name, tensor in {**own, **kept}.items()}
         with autocast(recipe.dtype, device):
-            logits = functional_call(skeleton, (own, kept), (tokens,))
-        return token_loss(logits, targets)
+            logits, after = functional_call(skeleton, named, (tokens,))
+        return token_loss(logits, targets), after
 
     for journal in journals:
         journal.rewind(0)
@@ -78,7 +82,9 @@ def train_stacked(
         for group in optimizer.param_groups:
             group["lr"] = rate
         entered = time.perf_counter()
-        losses = vmap(loss_of)(stacked, buffers, tokens, targets)
+        losses, after = vmap(loss_of)(stacked, buffers, tokens, targets)
+        _check_buffers(buffers, after)
+        buffers = after
         losses.sum().backward()
         norms = _clip(list(stacked.values()), recipe.clip)
         optimizer.step()
@@ -96,6 +102,29 @@ def train_stacked(
         outcome.seconds = (time.perf_counter() - began) / len(models)
     _unstack(models, stacked, buffers)
     return outcomes
+
+
+class _Told(nn.Module):
+    """A model that gives its buffers along with its logits: one that forward assigns anew is the module's own during
+    the call only."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, tokens: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        logits = self.model(tokens)
+        return logits, dict(self.model.named_buffers())
+
+
+def _check_buffers(before: dict[str, Tensor], after: dict[str, Tensor]) -> None:
+    for name in sorted(before.keys() | after.keys()):
+        shapes = [tuple(at[name].shape[1:]) if name in at else None for at in (before, after)]
+        require(
+            shapes[0] == shapes[1],
+            f"forward changes the buffer {name!r} from shape {shapes[0]} to {shapes[1]}, which a stack cannot follow: "
+            "make all buffers, in their shapes, in __init__, or train the models one by one",
+        )
 
 
 def _optimizer(recipe: Recipe, like: nn.Module, stacked: dict[str, Tensor]) -> torch.optim.Optimizer:

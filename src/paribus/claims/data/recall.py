@@ -60,5 +60,5 @@ claim = Claim(
         ),
     ],
     notes="The arms differ in parameters on purpose: width is the factor. At 2.5 million tokens both are still "
-    "learning which values stand in the list: naming any one of its 8 gives 12.5 %. A verdict here is of early learning.",
+    "learning which values stand in the list: naming any one of 8 gives 12.5 %. A verdict here is of early learning.",
 )

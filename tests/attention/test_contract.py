@@ -8,8 +8,10 @@ import torch
 from torch import Tensor
 
 from paribus.attention import backends
+from paribus.attention.gated_chunks import GatedChunks
 from paribus.attention.grouped_query import GroupedQuery
 from paribus.attention.latent import Latent
+from paribus.attention.linear import LinearAttention
 from paribus.attention.masks.anticausal import Anticausal
 from paribus.attention.masks.bidirectional import Bidirectional
 from paribus.attention.masks.causal import Causal
@@ -19,6 +21,7 @@ from paribus.attention.masks.prefix import Prefix
 from paribus.attention.masks.sliding_window import SlidingWindow
 from paribus.attention.masks.visible import Visible
 from paribus.attention.scales.base import Scale
+from paribus.attention.vq import VQAttention
 from paribus.core.discovery import members
 from paribus.core.errors import InputError
 from paribus.layers.mixer import Mixer, MixerConfig
@@ -29,6 +32,7 @@ from paribus.positions.maps.rerope import ReRoPE
 from paribus.positions.pairing.interleaved import Interleaved
 from paribus.positions.rotary import Rotary
 from paribus.positions.scaling.base import Scaling
+from paribus.quantizers.ema import EMA
 
 EXAMPLES = [example for cls in members(MixerConfig) for example in cls.examples]
 GROUPED = GroupedQuery.Config(d_model=24, n_heads=4, n_kv_heads=2, head_dim=8)
@@ -282,6 +286,49 @@ def test_a_full_state(config):
         return
     with pytest.raises(InputError, match="room for 6 tokens, 7 are asked for"):
         mixer.prefill(x, at, state)
+
+
+OPEN = [
+    replace(GROUPED, mask=Bidirectional()),
+    replace(LinearAttention.Config.examples[0], mask=Bidirectional()),
+    replace(GatedChunks.Config.examples[0], mask=Bidirectional()),
+    VQAttention.Config(d_model=24, n_heads=4, quantizer=EMA.Config(n_codes=7), mask=Bidirectional()),
+]
+
+
+@pytest.mark.parametrize("config", [*CAUSAL, *OPEN], ids=str)
+def test_of_nothing_comes_nothing(config):
+    """And a state that read nothing goes on as if it had not been asked."""
+    mixer = build(config)
+    x, at = inputs(config, 7)
+    for learns in (True, False):
+        nothing, nowhere = x[:, :0].clone().requires_grad_(), at[:, :0]
+        y = mixer.train(learns)(nothing, nowhere)
+        assert (y.shape, y.dtype) == ((BATCH, 0, config.d_model), x.dtype)
+        y.sum().backward()
+        assert nothing.grad.shape == nothing.shape
+    if config.causal:
+        found, state = in_chunks(mixer, x, at, (0, 3, 0, 1, 0, 3, 0))
+        assert found.shape == x.shape
+        torch.testing.assert_close(found, mixer(x, at), rtol=1e-5, atol=1e-5)
+        assert state.nbytes() == BATCH * config.state_bytes(7)
+
+
+@every
+@torch.no_grad()
+def test_a_state_of_another_batch(config):
+    """Of more or fewer texts, empty or not, for one token or several: said in one way."""
+    mixer = build(config)
+    x, at = inputs(config, 7)
+    for began in (0, 3):
+        for rows in (1, 2):
+            state = mixer.start(BATCH, 7, x.dtype, x.device)
+            _, state = mixer.prefill(x[:, :began], at[:, :began], state)
+            for n in (1, 3):
+                with pytest.raises(InputError, match=f"started for a batch of 3 cannot read a batch of {rows}: start"):
+                    mixer.prefill(x[:rows, :n], at[:rows, :n], state)
+    with pytest.raises(InputError, match="started for a batch of 1 cannot read a batch of 3"):
+        mixer.prefill(x, at, mixer.start(1, 7, x.dtype, x.device))
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,20 @@ def build(config):
     return layer.double()
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@torch.no_grad()
+def test_both_directions_in_sixteen_bits(dtype):
+    """The sum over all tokens is kept in float32, where float16 would overflow."""
+    layer = build(replace(CONFIG, mask=Bidirectional())).float()
+    layer.value.weight.mul_(50)
+    layer.far_key.gain.mul_(50)
+    layer.far_key.offset.fill_(20.0)
+    x, at = torch.randn(2, 301, 24).to(dtype), torch.arange(301)[None]
+    found = layer.to(dtype)(x, at).float()
+    exact = layer.float()(x.float(), at)
+    assert float((found - exact).norm() / exact.norm()) < 0.05
+
+
 def by_hand(layer, x, causal):
     act, n, c = torch.nn.functional.silu, x.shape[1], layer.config.chunk
     u, v, z = act(x @ layer.gate.weight.T), act(x @ layer.value.weight.T), act(x @ layer.shared.weight.T)

@@ -208,3 +208,16 @@ def test_another_cache():
     for state in (other, keys):
         with pytest.raises(InputError, match="a latent attention of 14 numbers a token cannot read this"):
             layer.prefill(X.double(), AT, state)
+
+
+def test_a_form_that_there_is_not():
+    layer = build(Latent.Config.examples[0])
+    at, x = torch.arange(3)[None], torch.randn(1, 3, 24, dtype=next(layer.parameters()).dtype)
+    said = "form = 'absorb': expected one of 'auto', 'expanded', 'absorbed'"
+    with pytest.raises(InputError, match=said):
+        layer(x, at, form="absorb")
+    state = layer.start(1, 3, x.dtype, x.device)
+    with pytest.raises(InputError, match=said):
+        layer.prefill(x, at, state, form="absorb")
+    assert state.length == 0
+    torch.testing.assert_close(layer(x, at, form="auto"), layer(x, at))

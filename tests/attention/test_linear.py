@@ -50,6 +50,20 @@ def by_hand(layer, x, sees):
     return out.transpose(1, 2).flatten(2) @ layer.out.weight.T
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("mask", [None, Visible(valid=((True,) * 900,) * 2), Document(ids=((0,) * 900,) * 2)], ids=type)
+@torch.no_grad()
+def test_sums_that_overflow_sixteen_bits(dtype, mask):
+    """Both directions: sums of 900 keys far above 65,504, the largest number of float16, whatever the program."""
+    layer = build(replace(CONFIG, mask=Bidirectional()), torch.float32)
+    layer.key.weight.mul_(400)
+    x, at = torch.randn(2, 900, 24).to(dtype), torch.arange(900)[None]
+    found = layer.to(dtype)(x, at, mask).float()
+    exact = layer.float()(x.float(), at, mask)
+    assert layer._features(x.float(), None)[1].sum(-2).min() > 1e5
+    assert float((found - exact).norm() / exact.norm()) < (0.005 if dtype == torch.float16 else 0.05)
+
+
 @pytest.mark.parametrize("features", [example for cls in members(FeatureMap) for example in cls.examples], ids=str)
 @pytest.mark.parametrize("position", [Rotary(), NoPosition()], ids=str)
 @torch.no_grad()

@@ -146,6 +146,22 @@ def test_half(written):
     assert written("--half", "--tokens", "3").startswith("def ")
 
 
+def test_numbers_that_overflow(paribus_command, folder):
+    """Weights that are numbers, and hidden numbers that are none: an error, not a text."""
+    path = folder / "model.safetensors"
+    save_file({name: tensor * 1e37 if "gate" in name else tensor for name, tensor in load_file(path).items()}, path)
+    for more in ((), ("--temperature", "0.8"), ("--prompt", "b"), ("--json",)):
+        said = paribus_command("generate", folder, "--prompt", "a", "--tokens", "5", *more)
+        assert said.code == 1
+        assert "new token 1 of prompt 1 cannot be chosen: its logits are NaN, or all minus infinity" in said.err
+
+
+def test_a_temperature_near_zero_is_the_most_likely_text(written):
+    most_likely = written("--prompt", "a", "--tokens", "9")
+    for temperature in ("1e-30", "1e-300", "5e-324"):
+        assert written("--prompt", "a", "--tokens", "9", "--temperature", temperature) == most_likely
+
+
 def test_ids_that_stand_for_nothing_are_never_drawn(written, folder):
     path = folder / "model.safetensors"
     weights = load_file(path)
@@ -272,6 +288,10 @@ QUERY = "model.layers.1.self_attn.q_proj.weight"
         (
             tensors(lambda all: all.update({QUERY: torch.zeros(16, 16, dtype=torch.int8)})),
             f"{QUERY} is stored as int8, expected float32, bfloat16, float16, float64: quantised weights are not read",
+        ),
+        (
+            tensors(lambda all: all[QUERY].fill_(torch.nan)),
+            f"{QUERY} holds numbers that are not finite as float32: the file is damaged or its training has diverged",
         ),
         (lambda folder: (folder / "tokenizer.json").unlink(), "put the tokenizer.json of the model into that folder"),
         (lambda folder: (folder / "tokenizer.json").write_text("{"), "tokenizer.json is damaged"),

@@ -122,7 +122,7 @@ def test_formula():
 
 
 @every
-@pytest.mark.parametrize("chunks", [(11,), (1,) * 11, (4, 1, 6)], ids=str)
+@pytest.mark.parametrize("chunks", [(11,), (1,) * 11, (4, 1, 6), (0, 4, 0, 1, 0, 6, 0)], ids=str)
 @torch.no_grad()
 def test_decoding_equals_reading(config, chunks):
     model, read = build(config), tokens(config)

@@ -162,3 +162,6 @@ def test_bad_input():
     model = model_of(Rotary2D(placing=PLACINGS[0]))
     with pytest.raises(InputError, match="there is room for 5 tokens, 23 are asked for"):
         model.prefill(tokens, at, model.start(1, 5))
+    for n in (1, LENGTH):
+        with pytest.raises(InputError, match="started for a batch of 2 cannot read a batch of 1"):
+            model.prefill(tokens[:, :n], at[:, :n], model.start(2, LENGTH))

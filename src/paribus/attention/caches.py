@@ -48,6 +48,10 @@ class KeyValueCache:
             )
 
     @property
+    def batch(self) -> int:
+        return len(self.keys)
+
+    @property
     def capacity(self) -> int:
         return self.keys.shape[2]
 

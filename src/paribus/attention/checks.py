@@ -1,11 +1,14 @@
-"""What several mixers ask of their configs. Each raises ConfigError."""
+"""What several mixers ask of their configs, with a ConfigError, and of the states that they read."""
 
-from typing import Any
+from typing import Any, Protocol
+
+from torch import Tensor
 
 from paribus.attention.masks.base import Mask
 from paribus.attention.masks.bidirectional import Bidirectional
 from paribus.attention.masks.causal import Causal
 from paribus.core.config import require
+from paribus.core.errors import InputError
 from paribus.positions.base import Position
 
 
@@ -43,3 +46,18 @@ def check_turns_alone(position: Position) -> None:
         f"{type(position).__name__} is no rotation of each query and key by its own place: use one, such as Rotary(), "
         "or NoPosition()",
     )
+
+
+class State(Protocol):
+    @property
+    def batch(self) -> int:
+        """How many sequences it was started for."""
+
+
+def check_state_is_of(state: State, x: Tensor) -> None:
+    """A state holds one memory a sequence: InputError for x (batch, ...) of more or fewer sequences."""
+    if state.batch != len(x):
+        raise InputError(
+            f"a state that was started for a batch of {state.batch} cannot read a batch of {len(x)}: start one of that "
+            "size, and read the texts with it from their beginning"
+        )

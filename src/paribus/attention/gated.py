@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from paribus.attention import backends
-from paribus.attention.checks import check_order_is_told
+from paribus.attention.checks import check_order_is_told, check_state_is_of
 from paribus.attention.masks.base import Mask
 from paribus.attention.masks.causal import Causal
 from paribus.attention.scales.base import Scale
@@ -103,6 +103,8 @@ class GatedUnit(Mixer):
 
     def forward(self, x: Tensor, positions: Tensor, mask: Mask | None = None) -> Tensor:
         """x (batch, length, d_model); `mask` narrows the layer's own mask (padding, documents)."""
+        if x.numel() == 0:
+            return x
         seen = self._visible(x, 0, mask)
         q, k, v = self._project(x)
         q, k, scale = self.scale(q, k, seen.n_keys)
@@ -119,6 +121,9 @@ class GatedUnit(Mixer):
                 f"a gated unit of {wide} numbers a token cannot read this {type(state).__name__} cache: "
                 "start a cache with this layer"
             )
+        check_state_is_of(state, x)
+        if x.numel() == 0:
+            return x, state
         seen = self._visible(x, state.length, mask)
         q, k, v = self._project(x)
         q, k, scale = self.scale(q, k, seen.n_keys)  # a key is changed by itself alone, so it is stored changed

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from paribus.attention.checks import check_mask_of_sums, check_order_is_told, check_turns_alone
+from paribus.attention.checks import check_mask_of_sums, check_order_is_told, check_state_is_of, check_turns_alone
 from paribus.attention.masks.base import Mask
 from paribus.attention.masks.causal import Causal
 from paribus.attention.visibility import refuse_to_look_ahead
@@ -93,13 +93,14 @@ class GatedChunks(Mixer):
     def forward(self, x: Tensor, positions: Tensor, mask: Mask | None = None) -> Tensor:
         """x (batch, length, d_model); no `mask` beside the layer's own."""
         _refuse(mask)
+        if x.numel() == 0:
+            return x
         config = self.config
         q, far_q, rows = self._project(x, positions)
         out, total, seen = [], None, 0
         chunks = list(zip(q.split(config.chunk, 1), far_q.split(config.chunk, 1), rows.split(config.chunk, 1)))
         if not config.causal:
-            _, far_key, value = self._parts(rows)
-            total, seen = far_key.transpose(1, 2) @ value, x.shape[1]
+            total, seen = self._grown(None, rows), x.shape[1]
         for index, (near_q, far, near) in enumerate(chunks):
             out.append(self._read(near_q, far, near, total, seen, 0))
             if config.causal and index + 1 < len(chunks):
@@ -121,6 +122,9 @@ class GatedChunks(Mixer):
                 f"a chunked gated unit of {shape[0]} rows of {shape[1]} numbers cannot read this "
                 f"{type(state).__name__} state: start a state with this layer"
             )
+        check_state_is_of(state, x)
+        if x.numel() == 0:
+            return x, state
         q, far_q, rows = self._project(x, positions)
         out, done = [], 0
         while done < x.shape[1]:
@@ -182,6 +186,10 @@ class OneChunk:
         wide = torch.float32 if dtype.itemsize < 4 else dtype
         self.total = torch.zeros(batch, key_dim, value_dim, dtype=wide, device=device)
         self.length = 0
+
+    @property
+    def batch(self) -> int:
+        return len(self.rows)
 
     def nbytes(self) -> int:
         return self.rows.numel() * self.rows.element_size() + self.total.numel() * self.total.element_size()

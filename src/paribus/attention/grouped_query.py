@@ -15,7 +15,7 @@ from torch import Tensor
 from paribus.attention import backends
 from paribus.attention.cache_of import cache_of, scored, stored
 from paribus.attention.caches import KeyValueCache
-from paribus.attention.checks import check_heads_divide, check_order_is_told
+from paribus.attention.checks import check_heads_divide, check_order_is_told, check_state_is_of
 from paribus.attention.mapped_keys import MappedKeys
 from paribus.attention.masks.base import Mask
 from paribus.attention.masks.causal import Causal
@@ -121,6 +121,8 @@ class GroupedQuery(Mixer):
         Among tokens that see one another, positions must not fall from one to the next: a map of distances leaves out
         what a causal mask hides.
         """
+        if x.numel() == 0:
+            return x
         q, k, v = self._project(x)
         seen = self._visible(x, 0, mask)
         q, k, scale = self.scale(q, k, seen.n_keys)
@@ -139,6 +141,9 @@ class GroupedQuery(Mixer):
                 f"{type(position).__name__} cannot read a {type(state).__name__} cache: start a cache with this layer"
             )
         state.belongs_to(position)
+        check_state_is_of(state, x)
+        if x.numel() == 0:
+            return x, state
         q, k, v = self._project(x)
         seen = self._visible(x, state.length, mask)
         q, k, scale = self.scale(q, k, seen.n_keys)  # a key is changed by itself alone, so it is stored changed

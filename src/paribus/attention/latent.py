@@ -12,14 +12,14 @@ the latent, when asked for, is applied before it is stored. The absorbed query i
 are never multiplied with one another, which would cost more and round worse.
 """
 
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 from torch import Tensor
 
 from paribus.attention import backends
 from paribus.attention.attend import attend
-from paribus.attention.checks import check_heads_divide
+from paribus.attention.checks import check_heads_divide, check_state_is_of
 from paribus.attention.decoupled import Decoupled
 from paribus.attention.masks.base import Mask
 from paribus.attention.masks.causal import Causal
@@ -169,7 +169,10 @@ class Latent(Mixer):
         self.position = Decoupled(inner=config.position, width=config.rope_dim)
 
     def forward(self, x: Tensor, positions: Tensor, mask: Mask | None = None, form: Form = "expanded") -> Tensor:
-        """x (batch, length, d_model); `mask` narrows the layer's own mask (padding, documents)."""
+        """x (batch, length, d_model); `mask` narrows the layer's own mask (padding, documents); form as in prefill."""
+        if x.numel() == 0:
+            return x
+        form = self._form(form, x.shape[1], x.shape[1])
         seen = self._visible(x, 0, mask)
         rows = self._rows(x)
         return self._attend(self._queries(x), rows, positions, positions, seen, form, rotated=False)
@@ -188,13 +191,15 @@ class Latent(Mixer):
                 f"a latent attention of {width} numbers a token cannot read this {type(state).__name__} cache: "
                 "start a cache with this layer"
             )
+        check_state_is_of(state, x)
+        if x.numel() == 0:
+            return x, state
+        form = self._form(form, x.shape[1], state.length + x.shape[1])
         seen = self._visible(x, state.length, mask)
         rows = self._rows(x)
         if self.position.separable:
             rows = self.position.rotate_key(rows[:, None], positions)[:, 0]
         rows, k_positions = state.append(rows, positions)
-        if form == "auto":
-            form = self.cheaper(x.shape[1], rows.shape[1])
         queries = self._queries(x)
         return self._attend(queries, rows, positions, k_positions, seen, form, self.position.separable), state
 
@@ -203,6 +208,11 @@ class Latent(Mixer):
         config = self.config
         shape = (n_queries, n_keys, config.n_heads, config.d_head, config.d_value, config.latent, config.rope_dim)
         return "absorbed" if flops.latent_absorbed(*shape) < flops.latent_expanded(*shape) else "expanded"
+
+    def _form(self, form: Form, n_queries: int, n_keys: int) -> Form:
+        if form not in get_args(Form):
+            raise InputError(f"form = {form!r}: expected one of {', '.join(map(repr, get_args(Form)))}")
+        return self.cheaper(n_queries, n_keys) if form == "auto" else form
 
     def _visible(self, x: Tensor, n_before: int, extra: Mask | None) -> Visibility:
         config = self.config

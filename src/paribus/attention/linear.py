@@ -12,7 +12,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from paribus.attention.checks import check_heads_divide, check_mask_of_sums, check_order_is_told, check_turns_alone
+from paribus.attention.checks import (
+    check_heads_divide,
+    check_mask_of_sums,
+    check_order_is_told,
+    check_state_is_of,
+    check_turns_alone,
+)
 from paribus.attention.features.base import FeatureMap
 from paribus.attention.features.elu_plus_one import EluPlusOne
 from paribus.attention.features.taylor import Taylor
@@ -102,6 +108,8 @@ class LinearAttention(Mixer):
 
     def forward(self, x: Tensor, positions: Tensor, mask: Mask | None = None) -> Tensor:
         """x (batch, length, d_model); `mask` narrows the layer's own mask (padding, documents)."""
+        if x.numel() == 0:
+            return x
         config = self.config
         if not hides_keys_only(mask):
             return self._dense(x, positions, mask)
@@ -110,8 +118,11 @@ class LinearAttention(Mixer):
             y, _ = self._read(q, k, v, positions, None)
             return self._out(y)
         rotated_q, rotated_k = self._rotated(q, k, positions)
-        total = rotated_k.transpose(-1, -2) @ v
-        return self._out(rotated_q @ total / (q @ k.sum(-2).unsqueeze(-1) + config.eps))
+        with torch.autocast(x.device.type, enabled=False):  # sums over many keys overflow in 16 bits
+            total = widened(rotated_k).transpose(-1, -2) @ widened(v)
+            size = widened(q) @ widened(k).sum(-2).unsqueeze(-1) + config.eps
+            y = (widened(rotated_q) @ total / size).to(v.dtype)
+        return self._out(y)
 
     def start(self, batch: int, capacity: int, dtype: torch.dtype, device: torch.device) -> "Sums":
         """A state of constant size: `capacity` is not needed."""
@@ -129,6 +140,9 @@ class LinearAttention(Mixer):
                 f"linear attention of {config.n_heads} heads with {config.d_features} features cannot read this "
                 f"{type(state).__name__} state: start a state with this layer"
             )
+        check_state_is_of(state, x)
+        if x.numel() == 0:
+            return x, state
         q, k, v = self._features(x, valid_keys(mask, len(x), state.length, x.shape[1], x.device))
         y, (values, keys) = self._read(q, k, v, positions, state)
         return self._out(y), Sums(values, keys, state.length + x.shape[1])
@@ -169,11 +183,15 @@ class LinearAttention(Mixer):
         whole = config.mask if extra is None else config.mask & extra
         mask = whole.dense(len(x), config.n_heads, places, places)
         q, k, v = self._features(x, None)
-        if not config.turned:
-            return self._out(dense(q, k, v, mask, config.eps))
         rotated_q, rotated_k = self._rotated(q, k, positions)
-        size = dense(q, k, torch.ones_like(v[..., :1]), mask)
-        return self._out(dense(rotated_q, rotated_k, v, mask) / (size + config.eps))
+        with torch.autocast(x.device.type, enabled=False):
+            q, k, rotated_q, rotated_k, wide = (widened(each) for each in (q, k, rotated_q, rotated_k, v))
+            if config.turned:
+                size = dense(q, k, torch.ones_like(wide[..., :1]), mask)
+                y = dense(rotated_q, rotated_k, wide, mask) / (size + config.eps)
+            else:
+                y = dense(q, k, wide, mask, config.eps)
+        return self._out(y.to(v.dtype))
 
     def _out(self, y: Tensor) -> Tensor:
         return self.out(y.transpose(1, 2).flatten(2))
@@ -184,6 +202,10 @@ class Sums:
 
     def __init__(self, values: Tensor, keys: Tensor, length: int) -> None:
         self.values, self.keys, self.length = values, keys, length
+
+    @property
+    def batch(self) -> int:
+        return len(self.values)
 
     def nbytes(self) -> int:
         return (self.values.numel() + self.keys.numel()) * self.values.element_size()

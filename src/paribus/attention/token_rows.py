@@ -15,6 +15,10 @@ class TokenRows:
         self.length = 0
 
     @property
+    def batch(self) -> int:
+        return len(self.rows)
+
+    @property
     def capacity(self) -> int:
         return self.rows.shape[1]
 

@@ -21,7 +21,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from paribus.attention.checks import check_heads_divide, check_mask_of_sums
+from paribus.attention.checks import check_heads_divide, check_mask_of_sums, check_state_is_of
 from paribus.attention.masks.base import Mask
 from paribus.attention.masks.causal import Causal
 from paribus.attention.padding import hides_keys_only, valid_keys
@@ -169,6 +169,8 @@ class VQAttention(Mixer):
 
     def forward(self, x: Tensor, positions: Tensor, mask: Mask | None = None) -> Tensor:
         """x (batch, length, d_model); `mask` narrows the layer's own mask. Positions rise by one among what is seen."""
+        if x.numel() == 0:
+            return x
         config = self.config
         q, raw, v, scale = self._project(x, 0)
         by_pairs = not hides_keys_only(mask)
@@ -204,6 +206,9 @@ class VQAttention(Mixer):
                 f"quantised attention of {shape[0]} heads, {shape[1]} codes and blocks of {config.block} cannot read "
                 f"this {type(state).__name__} state: start a state with this layer"
             )
+        check_state_is_of(state, x)
+        if x.numel() == 0:
+            return x, state
         q, raw, v, scale = self._project(x, state.length)
         which = nearest(raw, self.quantizer.codes)
         valid = valid_keys(mask, len(x), state.length, x.shape[1], x.device)
@@ -350,6 +355,10 @@ class CodeTable:
         self.values = torch.zeros(batch, heads, room, d_v, dtype=dtype, device=device)
         self.positions = torch.zeros(batch, room, dtype=torch.int64, device=device)
         self.room, self.held, self.length = room, 0, 0
+
+    @property
+    def batch(self) -> int:
+        return len(self.codes)
 
     @property
     def far(self) -> Far:

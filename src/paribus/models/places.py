@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from paribus.attention.checks import check_state_is_of
 from paribus.core.config import part_name, require, walk
 from paribus.core.errors import InputError
 from paribus.layers.mixer import MixerConfig
@@ -70,8 +71,13 @@ class TokensRead:
         self.tokens = torch.zeros(batch, capacity, dtype=torch.int64, device=device)
         self.length = 0
 
+    @property
+    def batch(self) -> int:
+        return len(self.tokens)
+
     def append(self, tokens: Tensor) -> Tensor:
         """All tokens so far, these included: (batch, length)."""
+        check_state_is_of(self, tokens)
         end = self.length + tokens.shape[1]
         if end > self.tokens.shape[1]:
             raise InputError(

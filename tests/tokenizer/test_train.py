@@ -111,6 +111,18 @@ def test_spilling_and_resuming_change_nothing(
         train(texts, [500], min_count=3, work=tmp_path / "job")
 
 
+def test_a_damaged_run_in_the_work_folder_is_told(
+    make_texts: MakeTexts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    texts = make_texts(7, 30, 40)
+    spilling(monkeypatch)
+    train(texts, [500], min_count=2, work=tmp_path)
+    run = next(tmp_path.glob("ngrams-*.counts"))
+    run.write_bytes(run.read_bytes()[:-9])
+    with pytest.raises(ConfigError, match=r"damaged or truncated: delete the work folder .* and begin anew"):
+        train(texts, [500], min_count=2, work=tmp_path)
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="needs a limit on the size of files")
 def test_a_full_disk_loses_nothing(make_texts: MakeTexts, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     import resource

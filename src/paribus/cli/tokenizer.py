@@ -22,8 +22,8 @@ Corpus = Annotated[
 Model = Annotated[Path, typer.Option("--model", "-m", help="A .bp file.")]
 Memory = Annotated[
     str,
-    typer.Option(help="Resident memory not to pass, 256MiB at least; what does not fit goes to disk: about twice the "
-    "corpus, 10 times at the most."),
+    typer.Option(help="Resident memory not to pass, 256MiB at least; what does not fit goes to disk: for text usually "
+    "less than a byte for each byte of the corpus, 10 at the most."),
 ]  # fmt: skip
 Field = Annotated[str, typer.Option(help="The field of JSONL, or column of Parquet, that holds the text.")]
 Jobs = Annotated[int | None, typer.Option(help="Threads; by default one a core.")]

@@ -51,10 +51,10 @@ def train(
     corpus: texts (list of str or bytes), paths (pathlib.Path or a list of them), or a function that gives texts.
     sizes: tokens, special ones included, at least 259. A result is a little smaller when pieces turn out unused, and
         much smaller when the corpus does not have so many pieces of min_count.
-    memory: resident bytes not to pass, for example "1GiB", at least 256 MiB; beyond it counts go to disk, at most about
-        10 bytes for each byte of the corpus and typically 2. 96 MiB of it are for the interpreter, its libraries and
-        what is being read; what the process held before beyond some 60 MiB (torch, a list of texts), and Parquet's
-        library, come on top.
+    memory: resident bytes not to pass, for example "1GiB", at least 256 MiB; beyond it counts go to disk, for text
+        usually less than a byte for each byte of the corpus, at most about 10. 96 MiB of it are for the interpreter,
+        its libraries and what is being read; what the process held before beyond some 60 MiB (torch, a list of texts),
+        and Parquet's library, come on top.
     jobs: threads; work: folder for runs and journal, by default a temporary one; progress: called with the pass and
         the bytes done in it; field: of JSONL and Parquet files, the one that holds the text.
     without: files and folders that are no part of the corpus though they lie in its folders; `work` is always left out.
@@ -70,6 +70,8 @@ def train(
     try:
         documents = documents_of(corpus, field, [*without, folder])
         return Job(job_settings, documents, folder, room, threads, progress or (lambda *_: None)).run(ordered)
+    except _native.FormatError as error:
+        raise ConfigError(f"{error}: delete the work folder {folder} and begin anew") from error
     except OSError as error:
         hint = "nothing is lost: make room and run the same command again with the same work folder"
         raise ParibusError(f"training stopped: {error.strerror or error} ({error.filename}); {hint}") from error

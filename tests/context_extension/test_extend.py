@@ -8,8 +8,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from paribus.attention import piecewise as program
 from paribus.attention.scales.log_length import LogLength
+from paribus.context_extension import extend, restore
 from paribus.context_extension.decoder import extend_layers
-from paribus.context_extension.extend import extend, restore
 from paribus.context_extension.method import check_reach
 from paribus.core.errors import InputError
 from paribus.generation.generate import generate

@@ -132,6 +132,10 @@ def test_only_what_a_job_wrote_is_removed(corpus: Path, tmp_path: Path, interrup
     run("resume", work)
     assert sorted(path.name for path in work.iterdir()) == ["in", "notes.txt"]
     assert (tmp_path / "m.bp").exists()
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to("disk")
+    run(*words[:-1], tmp_path / "link", stdin=b"text " * 40)
+    assert not list((tmp_path / "link").iterdir())
     # An empty folder is as good as none.
     (tmp_path / "empty").mkdir()
     run(*words[:-1], tmp_path / "empty", stdin=b"text " * 40)

@@ -5,7 +5,7 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -167,7 +167,7 @@ def _clear(work: Path) -> None:
     clear(work)
     for name in (SPOOL, SPOOLING, JOB):
         (work / name).unlink(missing_ok=True)
-    if not any(work.iterdir()):
+    with suppress(OSError):  # it holds other files, or is a link or a mounted disk
         work.rmdir()
 
 

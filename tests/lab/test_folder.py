@@ -161,6 +161,37 @@ def test_neighbours_lend_what_is_whole(laboratory, plan, finished):
     assert computed == [cell]
 
 
+def rewrite(path, **changes):
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+
+
+def test_a_neighbour_with_other_weights_lends_no_reading(laboratory, plan, finished):
+    """Of two neighbours the first lends the weights, and readings are taken from where they were made on its bits."""
+    cell = training(plan)
+    (reading,) = [one for one in plan.verdict_cells(RATES) if one.weights == cell]
+    shutil.copytree(finished.path, laboratory.root / "a first one")
+    first = RunFolder(laboratory.root / "a first one")
+    rewrite(first.cell(cell) / RESULT, weights="0" * 32)
+    shutil.rmtree(first.cell(reading))
+    _, computed = laboratory.run(plan, "zoo")
+    assert computed == [reading]
+
+
+def test_a_reading_of_weights_that_were_here_before(laboratory, plan, finished):
+    """The weights were deleted, and come out otherwise: what was read of them is read again, all else is kept."""
+    cell = training(plan)
+    (reading,) = [one for one in plan.verdict_cells(RATES) if one.weights == cell]
+    numbers = finished.result(reading)["metrics"]
+    for missing in (True, False):
+        rewrite(finished.cell(reading) / RESULT, made_on="0" * 32, metrics=dict.fromkeys(numbers, 0.5))
+        if missing:
+            shutil.rmtree(finished.cell(cell))
+        record, computed = laboratory.run(plan, "first")
+        assert computed == ([cell, reading] if missing else [reading])
+        assert finished.result(reading)["metrics"] == numbers
+        assert record.measured["cells_computed"] == len(computed)
+
+
 def test_leftovers_of_a_killed_worker_are_swept(plan, finished):
     cell = training(plan)
     (finished.cell(cell) / PROGRESS).write_text("x")

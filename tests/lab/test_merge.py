@@ -170,15 +170,36 @@ def test_a_damaged_cell_is_taken_from_where_it_is_whole(laboratory, plan, halves
     assert laboratory.run(plan, "merged")[1] == []
 
 
-def test_readings_stay_with_the_weights_that_they_read(laboratory, halves, tmp_path):
-    """Another processor computes other bits: its reading is taken along only with its weights."""
-    other = tmp_path / "other processor"
-    shutil.copytree(halves[0], other)
-    cell, reading = training(other)
-    result = json.loads((cell / RESULT).read_text())
+def as_before_hashes(run):
+    """Results as they were written when none told of weights."""
+    for path in (run / CELLS).glob(f"*/{RESULT}"):
+        result = json.loads(path.read_text())
+        path.write_text(json.dumps({key: result[key] for key in result if key not in ("weights", "made_on")}))
+
+
+def elsewhere(run, path):
+    """The run as another processor would have done it: one training, and what was read of it, of other bits."""
+    shutil.copytree(run, path)
+    cell, reading = training(path)
+    result, read = json.loads((cell / RESULT).read_text()), json.loads((reading / RESULT).read_text())
     result["metrics"]["train_loss"] += 1e-7
+    assert read["made_on"] == result["weights"]
+    result["weights"] = read["made_on"] = "0" * 32
     (cell / RESULT).write_text(json.dumps(result))
+    (reading / RESULT).write_text(json.dumps(read))
+    return cell, reading
+
+
+@pytest.mark.parametrize("hashed", [True, False])
+def test_readings_stay_with_the_weights_that_they_read(laboratory, plan, halves, tmp_path, hashed):
+    """Another processor computes other bits: its reading is taken along only with its weights."""
+    other = tmp_path / "other processor" / "run"
+    cell, reading = elsewhere(halves[0], other)
+    if not hashed:
+        as_before_hashes(halves[0])
+        as_before_hashes(other)
     alone, its_reading = training(halves[0])
+    its_numbers = json.loads((its_reading / RESULT).read_text())["metrics"]
     shutil.rmtree(its_reading)
     done = merge([halves[0], other], laboratory.root / "merged")
     (told,) = done.left_out
@@ -188,10 +209,37 @@ def test_readings_stay_with_the_weights_that_they_read(laboratory, halves, tmp_p
     assert (merged / cell.name / RESULT).read_bytes() == (alone / RESULT).read_bytes()
     assert not (merged / reading.name).exists()
 
+    # Nor does the run take it from there, though it lies beside it.
+    shutil.copytree(other, laboratory.root / "other")
+    _, computed = laboratory.run(plan, "merged")
+    assert reading.name in {one.digest for one in computed}
+    assert {one.digest for one in computed}.isdisjoint({cell.name})
+    assert json.loads((merged / reading.name / RESULT).read_text())["metrics"] == its_numbers
+    shutil.rmtree(laboratory.root / "merged")
+
     done = merge([other, halves[0]], laboratory.root / "the other way round")
     assert done.left_out == []
     merged = laboratory.root / "the other way round" / CELLS
     assert (merged / reading.name / RESULT).read_bytes() == (reading / RESULT).read_bytes()
+
+
+def test_a_reading_whose_weights_nobody_has(laboratory, plan, halves):
+    """One that tells its weights is taken, and done again if they come out otherwise; an older one is left out."""
+    cell, reading = training(halves[0])
+    shutil.rmtree(cell)
+    assert merge(halves, laboratory.root / "merged").left_out == []
+    kept = laboratory.root / "merged" / CELLS / reading.name / RESULT
+    result = json.loads(kept.read_text())
+    kept.write_text(json.dumps({**result, "made_on": "0" * 32, "metrics": dict.fromkeys(result["metrics"], 0.5)}))
+    record, computed = laboratory.run(plan, "merged")
+    assert reading.name in {one.digest for one in computed}
+    assert json.loads(kept.read_text())["metrics"] == result["metrics"]
+    assert record.measured["cells_computed"] == len(computed)
+    shutil.rmtree(laboratory.root / "merged")
+    as_before_hashes(halves[0])
+    (told,) = merge(halves, laboratory.root / "merged").left_out
+    assert str(reading) in told
+    assert "its weights are in none of the folders" in told
 
 
 def test_a_run_at_work_is_not_merged(laboratory, plan, halves):

@@ -11,13 +11,17 @@
     <run>/verdict.json, report.html, report.md
 
 One process works in a folder at a time. A cell that a neighbouring run has finished is copied, never computed again.
+Two machines may compute other bits for one training: what was made on its weights, a reading or a further training, is
+taken only where those very weights lie. A result of such a cell names their hash (`made_on`), that of a training the
+hash of what it left (`weights`); older results without them are known by the numbers of the training.
 """
 
 import errno
+import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,13 +141,26 @@ class RunFolder:
         return self.path / CELLS / cell.digest
 
     def result(self, cell: "Cell") -> dict[str, Any] | None:
-        """The finished result of a cell, here or in a neighbouring run, or None."""
+        """The finished result of a cell, here or in a neighbouring run, or None.
+
+        One that was made on other weights than those that lie here is removed.
+        """
         own = self.cell(cell)
+        if (own / RESULT).exists() and made_on(_finished(own, cell), self._trained(cell)) is False:
+            self.discard(cell)
         if not (own / RESULT).exists() and not self._borrow(cell):
             return None
         result = _finished(own, cell)
         (own / PROGRESS).unlink(missing_ok=True)  # of a worker that was killed just after its result
         return result
+
+    def discard(self, cell: "Cell") -> None:
+        """Remove a result, so that its cell is computed again."""
+        (self.cell(cell) / RESULT).unlink(missing_ok=True)
+
+    def _trained(self, cell: "Cell") -> dict[str, Any]:
+        """The result of the training whose weights a cell takes, if it is here; else empty."""
+        return {} if cell.weights is None else _result(self.cell(cell.weights))
 
     def _borrow(self, cell: "Cell") -> bool:
         """Copy a finished cell from a run folder beside this one, one with weights if there is; whether there was."""
@@ -154,9 +171,13 @@ class RunFolder:
                 continue
             try:
                 files = set(os.listdir(neighbour))
-                _finished(neighbour, cell)
+                result = _finished(neighbour, cell)
             except (RunFolderError, OSError):
                 continue  # the other run's own affair
+            if cell.weights is not None:
+                there = _result(neighbour.parent / cell.weights.digest)
+                if not goes_with(result, there, self._trained(cell)):
+                    continue  # made on weights of other bits
             try:
                 bring(neighbour, target)
             except OSError:
@@ -180,6 +201,48 @@ def whole(cell: Path) -> bool:
 def weights_removed(cell: Path) -> bool:
     """Whether the weights in a cell's folder were cleaned away."""
     return (cell / REMOVED).exists() and not (cell / WEIGHTS).exists()
+
+
+def weights_hash(cell: Path) -> str:
+    """The hash of the weights, or of the whole state, in a cell's folder; empty where it has none."""
+    try:
+        with open(cell / WEIGHTS, "rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    except FileNotFoundError:
+        return ""
+
+
+def made_on(result: Mapping[str, Any], trained: Mapping[str, Any]) -> bool | None:
+    """Whether a result was made on the weights that a training left; None where one of them does not tell."""
+    if "made_on" not in result or "weights" not in trained:
+        return None
+    return bool(result["made_on"] == trained["weights"])
+
+
+def goes_with(result: Mapping[str, Any], there: Mapping[str, Any], here: Mapping[str, Any]) -> bool:
+    """Whether a result can be taken to where `here` is the result of the training that it needs; `there` is the result
+    of the same training where it was made. Both are empty where there is none; one that is trained here only now is
+    looked at by whoever trains it, if the result tells its weights."""
+    if not here:
+        return "made_on" in result
+    known = made_on(result, here)
+    if known is None:
+        return _numbers(there) == _numbers(here)
+    return known
+
+
+def _numbers(result: Mapping[str, Any]) -> dict[str, Any]:
+    """All of a result but what is measured, and hashes that not every result has."""
+    return {key: value for key, value in result.items() if key not in ("measured", "weights", "made_on")}
+
+
+def _result(cell: Path) -> dict[str, Any]:
+    """What stands in a cell's result file; empty where it is absent or damaged."""
+    try:
+        found = json.loads((cell / RESULT).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def bring(source: Path, target: Path) -> None:

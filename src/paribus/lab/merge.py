@@ -20,7 +20,18 @@ from safetensors import SafetensorError, safe_open
 
 from paribus.core.config import digest
 from paribus.core.errors import InputError, RunFolderError
-from paribus.lab.folder import CELLS, LOCK, MERGED, PLAN, WEIGHTS, RunFolder, bring, read_json, weights_removed
+from paribus.lab.folder import (
+    CELLS,
+    LOCK,
+    MERGED,
+    PLAN,
+    WEIGHTS,
+    RunFolder,
+    bring,
+    goes_with,
+    read_json,
+    weights_removed,
+)
 from paribus.lab.on_disk import DIGEST_LENGTH, CellOnDisk, RunOnDisk
 
 SPARE = 2**20  # bytes to leave free
@@ -121,12 +132,14 @@ def choose(runs: Sequence[RunOnDisk]) -> tuple[Choice, list[str]]:
         if needs is not None:
             settle(needs)
         for run, cell in finished[name]:
-            if needs not in chosen or _numbers(run, needs) == _numbers(chosen[needs][0], needs):
+            there = {} if needs is None else CellOnDisk(run.path / CELLS / needs).result
+            if needs is None or goes_with(cell.result, there, chosen[needs][1].result if needs in chosen else {}):
                 chosen[name] = run, cell
                 return
-        left_out.append(
-            f"{finished[name][0][1].path}: it belongs to weights with other bits than those taken, and is computed anew"
-        )
+        why = "it belongs to weights with other bits than those taken"
+        if needs not in chosen:
+            why = "its weights are in none of the folders, and it does not tell which they were"
+        left_out.append(f"{finished[name][0][1].path}: {why}; it is computed anew")
 
     for name in finished:
         settle(name)
@@ -204,12 +217,6 @@ def _at_rest(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _numbers(run: RunOnDisk, name: str) -> dict[str, Any]:
-    """The result of a run's cell without what is measured; empty if it has none."""
-    result = CellOnDisk(run.path / CELLS / name).result
-    return {key: value for key, value in result.items() if key != "measured"}
 
 
 def _check_room(cells: Sequence[CellOnDisk], target: Path) -> None:

@@ -349,34 +349,40 @@ def make_plan(
         profile = replace(profile, seeds=_continued(profile, seeds))
     sized: dict[str, Sized] = {}
     if isinstance(claim.task, Trained):
-        task, contract = claim.task, claim.task.match
         check_vocabulary(claim)
         check_profile(claim, profile)
-        reference = claim.trained_arms()[0]
-        for arm in claim.trained_arms():
-            try:
-                lengths = length_of(arm, task), length_of(reference, task)
-                sized[arm.name] = match(arm.config, reference.config, lengths[0], contract, lengths[1])
-            except ConfigError as error:
-                raise ConfigError(f"arm {arm.name!r} against {reference.name!r}: {error}") from error
-        unequal = [arm.name for arm in claim.trained_arms() if loss_flops(arm)]
-        if contract.startswith("flops") and unequal:
-            raise ConfigError(
-                f"the losses of {', '.join(unequal)} cost more than cross entropy, and d_ff is not solved for that: "
-                "say match='parameters' or 'none' in the task; the table of arms then shows what each costs"
-            )
-        for arm in claim.arms:
-            if arm.reads is not None:
-                owner = sized[arm.reads].config
-                config = arm.config
-                solved = width(owner)
-                if solved is not None and width(config) not in (None, solved):
-                    config = config.with_d_ff(solved)
-                sized[arm.name] = size(config, length_of(arm, task))
+        sized = sized_arms(claim, claim.task)
         check_modules(sized, claim)
         check_step(sized, claim, profile)
         check_stacked(sized, claim, profile)
     return Plan(name, claim, profile_name, profile, environment, manifest, sized)
+
+
+def sized_arms(claim: Claim, task: Trained) -> dict[str, Sized]:
+    """Every arm as it is trained and read, its d_ff solved for what the task makes equal."""
+    sized: dict[str, Sized] = {}
+    contract, reference = task.match, claim.trained_arms()[0]
+    for arm in claim.trained_arms():
+        try:
+            lengths = length_of(arm, task), length_of(reference, task)
+            sized[arm.name] = match(arm.config, reference.config, lengths[0], contract, lengths[1])
+        except ConfigError as error:
+            raise ConfigError(f"arm {arm.name!r} against {reference.name!r}: {error}") from error
+    unequal = [arm.name for arm in claim.trained_arms() if loss_flops(arm)]
+    if contract.startswith("flops") and unequal:
+        raise ConfigError(
+            f"the losses of {', '.join(unequal)} cost more than cross entropy, and d_ff is not solved for that: "
+            "say match='parameters' or 'none' in the task; the table of arms then shows what each costs"
+        )
+    for arm in claim.arms:
+        if arm.reads is not None:
+            owner = sized[arm.reads].config
+            config = arm.config
+            solved = width(owner)
+            if solved is not None and width(config) not in (None, solved):
+                config = config.with_d_ff(solved)
+            sized[arm.name] = size(config, length_of(arm, task))
+    return sized
 
 
 def _continued(profile: Profile, count: int) -> tuple[int, ...]:

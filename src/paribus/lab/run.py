@@ -5,7 +5,7 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from paribus.core.errors import CellFailed
 from paribus.lab.cell import Cell
 from paribus.lab.claim import Measured
 from paribus.lab.executors.base import Again, Executor, Finished, Progress, spell
-from paribus.lab.folder import MERGED, VERDICT, RunFolder, weights_removed
+from paribus.lab.folder import MERGED, VERDICT, RunFolder, made_on, weights_removed
 from paribus.lab.pace import Pace, Standing
 from paribus.lab.plan import Plan, with_dependencies
 from paribus.lab.record import Computed, Record, Tried
@@ -166,7 +166,15 @@ class Run:
                         if own["status"] == "diverged":
                             self.watch.note(f"{one.arm}, seed {one.replicate}: diverged, counted as the worst value")
             self.watch.progress(self._standing(wanted, results, shares))
-        self.all |= {cell.digest: Computed(cell, results[cell.digest]) for cell in wanted}
+        anew = {cell.digest for cell in missing}
+        stale = [cell for cell in wanted if cell.digest not in anew and _is_stale(cell, anew, results)]
+        for cell in stale:
+            self.folder.discard(cell)
+        kept = results.keys() - {cell.digest for cell in stale}
+        self.all |= {cell.digest: Computed(cell, results[cell.digest]) for cell in wanted if cell.digest in kept}
+        if stale:
+            self.found -= len(stale)
+            return self._compute(stage, cells, rates)
         return results
 
     def _learn(self, cell: Cell, result: Mapping[str, Any], here: bool) -> None:
@@ -236,6 +244,12 @@ def programs_of(computed: Iterable[Computed]) -> list[dict[str, Any]]:
         {"kind": kind, "shape": shape, "why": why, "arms": sorted({cell.arm for cell in cells}), "cells": len(cells)}
         for (kind, shape, why), cells in sorted(found.items(), key=lambda one: (one[0][0] != "train", one[0]))
     ]
+
+
+def _is_stale(cell: Cell, anew: Set[str], results: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether weights were trained anew under a result that was there, and are not known to have the same bits."""
+    needs = cell.weights
+    return needs is not None and needs.digest in anew and not made_on(results[cell.digest], results[needs.digest])
 
 
 def _is_twin_training(cell: Cell) -> bool:

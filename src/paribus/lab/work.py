@@ -22,7 +22,7 @@ from paribus.data.source import Stream
 from paribus.lab.cell import Cell
 from paribus.lab.claim import Measured, Trained
 from paribus.lab.events import EventFile, read_events
-from paribus.lab.folder import EVENTS, PROGRESS, RESULT, WEIGHTS, write_whole
+from paribus.lab.folder import EVENTS, PROGRESS, RESULT, WEIGHTS, weights_hash, write_whole
 from paribus.layers.parameters import draw
 from paribus.models.given_input import given_input
 from paribus.models.weights import load_weights, save_weights
@@ -78,6 +78,12 @@ def begin(cell: Cell, cells: Path) -> Path:
 def finish(cell: Cell, folder: Path, result: dict[str, Any], seconds: float) -> dict[str, Any]:
     """Write the result with what it took: from now on the cell is finished."""
     result |= {"schema": "paribus.cell/1", "digest": cell.digest, "kind": cell.kind}
+    if cell.kind == "train":
+        result["weights"] = weights_hash(folder)
+    if cell.weights is not None:
+        trained = folder.parent / cell.weights.digest
+        told_by = json.loads((trained / RESULT).read_text(encoding="utf-8"))
+        result["made_on"] = told_by["weights"] if "weights" in told_by else weights_hash(trained)
     told = result.get("measured", {})
     if "model_seconds" in told:
         told["overhead"] = 1 - told["model_seconds"] / seconds

@@ -1,6 +1,7 @@
 """`paribus cost` of a claim's arm, of folders and of a Hugging Face config.json; what it refuses."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from paribus.models.checkpoints.deepseek_v2 import config_of
 from paribus.models.cost import cost
 from paribus.models.decoder import DecoderLM
 
+CLAIMS = Path(__file__).parents[2] / "docs" / "claims"
 LLAMA = {  # SmolLM2-135M
     "model_type": "llama",
     "hidden_size": 576,
@@ -65,6 +67,21 @@ def test_a_claim(paribus_command, tmp_path):
     assert "12 d_model" in words
     assert "3,072 bytes a token" in words
     assert f"{found['step_flops']:,} FLOPs for token 512 of a sequence" in words
+
+
+@pytest.mark.parametrize("name", ["vq-loss", "mla-against-gqa", "rerope"])
+def test_every_arm_is_priced_as_the_claim_trains_it(paribus_command, name):
+    """With the width that was solved for: the parameters of the kept report, also where one arm reads another."""
+    report = (CLAIMS / name / "hour.md").read_text(encoding="utf-8")
+    rows = [[word.strip() for word in line.split("|")[1:-1]] for line in report.splitlines() if line.startswith("|")]
+    start = next(at for at, row in enumerate(rows) if row[2:4] == ["parameters", "training MFLOP a token"]) + 2
+    kept = {row[0]: row for row in rows[start:] if row[1:2] and row[1].startswith(("trained", "weights of "))}
+    assert len(kept) >= 4
+    for arm, (_, _, parameters, training, *_) in kept.items():
+        found = priced(paribus_command, name, "--arm", arm, "--length", "256")
+        assert f"{found['parameters']:,}" == parameters
+        if name == "vq-loss":  # trained at this length
+            assert f"{found['training_flops'] / 1e6:.3f}" == training
 
 
 def test_a_checkpoint(paribus_command, tmp_path):

@@ -25,7 +25,12 @@ def cost(
     plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Write a picture: .svg, .png or .pdf.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """What a model costs, from its configuration alone; nothing is built or run."""
+    """What a model costs, from its configuration alone; nothing is built or run.
+
+    An arm of a claim is priced with the d_ff that the claim trains it with, solved for equal parameters or FLOPs.
+    Bytes of caches are those of keys, values and states; beside them a cache holds 8 bytes a token and layer that tell
+    positions.
+    """
     from dataclasses import asdict
     from json import dumps
 
@@ -89,7 +94,9 @@ def _read(word: str, arm: str | None) -> "DecoderLM.Config":
 
 def _arm(word: str, arm: str | None) -> "DecoderLM.Config":
     from paribus.core.errors import InputError, nearest
+    from paribus.lab.claim import Trained
     from paribus.lab.load import load
+    from paribus.lab.plan import sized_arms
     from paribus.models.decoder import DecoderLM
 
     _, claim = load(word)
@@ -97,6 +104,8 @@ def _arm(word: str, arm: str | None) -> "DecoderLM.Config":
     if arm is not None and arm not in names:
         raise InputError(f"this claim has no arm {arm!r}: {nearest(arm, names)}")
     config = (claim.arms[0] if arm is None else claim.arm(arm)).config
+    if isinstance(claim.task, Trained) and isinstance(config, DecoderLM.Config):
+        config = sized_arms(claim, claim.task)[names[0] if arm is None else arm].config
     if not isinstance(config, DecoderLM.Config):
         raise InputError(f"the arm is a {type(config).__qualname__}: prices are known for decoders, DecoderLM.Config")
     return config

@@ -76,7 +76,7 @@ class KeyValueCache:
         return self.keys[:, :, :end], self.values[:, :, :end], self.positions[:, :end]
 
     def nbytes(self) -> int:
-        """Bytes of keys and values that are in use."""
+        """Bytes of keys and values that are in use, without the 8 bytes a token of `positions`."""
         one = self.keys[:, :, : self.length]
         return 2 * one.numel() * one.element_size()
 

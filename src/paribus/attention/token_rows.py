@@ -36,5 +36,5 @@ class TokenRows:
         return self.rows[:, :end], self.positions[:, :end]
 
     def nbytes(self) -> int:
-        """Bytes of the rows that are in use."""
+        """Bytes of the rows that are in use, without the 8 bytes a token of `positions`."""
         return self.rows[:, : self.length].numel() * self.rows.element_size()

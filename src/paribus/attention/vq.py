@@ -22,6 +22,7 @@ import torch
 from torch import Tensor
 
 from paribus.attention.checks import check_heads_divide, check_mask_of_sums, check_state_is_of
+from paribus.attention.code_table import CodeTable
 from paribus.attention.masks.base import Mask
 from paribus.attention.masks.causal import Causal
 from paribus.attention.padding import hides_keys_only, valid_keys
@@ -190,7 +191,7 @@ class VQAttention(Mixer):
         y = self._out(y.to(x.dtype))
         return riding(y, loss) if self.training and loss.requires_grad else y
 
-    def start(self, batch: int, capacity: int, dtype: torch.dtype, device: torch.device) -> "CodeTable":
+    def start(self, batch: int, capacity: int, dtype: torch.dtype, device: torch.device) -> CodeTable:
         """A state of constant size: `capacity` is not needed."""
         config = self.config
         refuse_to_look_ahead(config.mask)
@@ -264,7 +265,7 @@ class VQAttention(Mixer):
             y = y.masked_fill((seen == 0).unsqueeze(-1), 0.0)
         return y, after
 
-    def _step(self, q: Tensor, state: "CodeTable", scale: float) -> Tensor:
+    def _step(self, q: Tensor, state: CodeTable, scale: float) -> Tensor:
         """One query over the table and what is near, itself the last of it; nothing is copied."""
         config, n = self.config, state.held
         with torch.autocast(q.device.type, enabled=False):
@@ -340,62 +341,6 @@ class VQAttention(Mixer):
 
     def _out(self, y: Tensor) -> Tensor:
         return self.out(y.transpose(1, 2).flatten(2))
-
-
-class CodeTable:
-    """mean, count: what is known of old tokens, by code; codes (-1: hidden), values: the tokens of the near blocks."""
-
-    def __init__(
-        self, batch: int, heads: int, n_codes: int, d_v: int, room: int, dtype: torch.dtype, device: torch.device
-    ) -> None:
-        wide = torch.float32 if dtype.itemsize < 4 else dtype
-        self.mean = torch.zeros(batch, heads, n_codes, d_v, dtype=wide, device=device)
-        self.count = torch.zeros(batch, heads, n_codes, dtype=wide, device=device)
-        self.codes = torch.zeros(batch, heads, room, dtype=torch.int32, device=device)
-        self.values = torch.zeros(batch, heads, room, d_v, dtype=dtype, device=device)
-        self.positions = torch.zeros(batch, room, dtype=torch.int64, device=device)
-        self.room, self.held, self.length = room, 0, 0
-
-    @property
-    def batch(self) -> int:
-        return len(self.codes)
-
-    @property
-    def far(self) -> Far:
-        return Far(self.mean.flatten(0, 1), self.count.flatten(0, 1))
-
-    def add(self, which: Tensor, v: Tensor, positions: Tensor) -> None:
-        """One token more that is near."""
-        place = slice(self.held, self.held + 1)
-        self.codes[:, :, place] = which
-        self.values[:, :, place] = v
-        self.positions[:, place] = positions
-        self.held, self.length = self.held + 1, self.length + 1
-
-    def near(self, which: Tensor, v: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The tokens that are near, then the new ones."""
-        n = self.held
-        positions = positions.expand(len(which), -1)
-        return (
-            torch.cat((self.codes[:, :, :n].to(which.dtype), which), dim=2),
-            torch.cat((self.values[:, :, :n], v), dim=2),
-            torch.cat((self.positions[:, :n], positions), dim=1),
-        )
-
-    def keep(self, which: Tensor, v: Tensor, at: Tensor, far: Far, block: int, n_new: int) -> None:
-        """Take over what a call has left: its table, and the tokens of the last whole block and after it."""
-        n = which.shape[2]
-        start = max(0, n // block - 1) * block
-        self.held = n - start
-        self.codes[:, :, : self.held] = which[:, :, start:]
-        self.values[:, :, : self.held] = v[:, :, start:]
-        self.positions[:, : self.held] = at[:, start:]
-        self.mean.copy_(far.mean.view_as(self.mean))
-        self.count.copy_(far.number.view_as(self.count))
-        self.length += n_new
-
-    def nbytes(self) -> int:
-        return sum(x.numel() * x.element_size() for x in (self.mean, self.count, self.codes, self.values))
 
 
 VQAttention.Config.examples = (

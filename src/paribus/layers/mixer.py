@@ -44,7 +44,11 @@ class MixerConfig(Part, ABC):
 
     @abstractmethod
     def state_bytes(self, length: int, bytes_each: int = 4) -> int:
-        """Bytes of the decoding state of one sequence after `length` tokens."""
+        """Bytes of what decoding remembers of one sequence after `length` tokens: keys, values, latents, sums.
+
+        As published comparisons count it: a cache of tokens also holds the position of each, 8 bytes (int64) a token
+        and layer, which are not in it.
+        """
 
     @property
     @abstractmethod

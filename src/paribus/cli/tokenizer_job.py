@@ -81,7 +81,8 @@ class TrainJob(Part):
             check_out(path)
             if work.resolve() in (path.resolve(), *path.resolve().parents):
                 raise InputError(
-                    f"--out {path} lies in the work folder {work}, which is for the training's own files: name another place"
+                    f"--out {path} lies in the work folder {work}, which is for the training's own files: name another "
+                    "place"
                 )
         if work.exists() and not work.is_dir():
             raise InputError(f"{work} is a file, where the work folder should be: name another with --work")

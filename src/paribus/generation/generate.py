@@ -106,10 +106,11 @@ class Stream:
         rows = (odd & ~ended).nonzero().flatten().tolist()
         if rows:
             new = self.seen.shape[1] - self.prompt.tokens.shape[1] + 1
+            wider = ", or read the model in float32" if logits.dtype.itemsize < 4 else ""
             raise ParibusError(
                 f"new token {new} of prompt {rows[0] + 1} cannot be chosen: its logits are NaN, or all minus infinity; "
                 "the weights are damaged or have diverged, or numbers overflow in "
-                f"{str(logits.dtype).removeprefix('torch.')}: look at the weights, or read the model in float32"
+                f"{str(logits.dtype).removeprefix('torch.')}: look at the weights{wider}"
             )
         return logits.masked_fill(ended[:, None], 0.0)
 

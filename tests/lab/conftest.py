@@ -52,7 +52,13 @@ class Laboratory:
             return Run(plan, folder, executor, watch or Watch(), pace).carry_out(), executor.asked
 
 
-@pytest.fixture
-def laboratory(tmp_path):
+@pytest.fixture(scope="session")
+def laboratory_in():
+    """A laboratory whose runs lie in a folder."""
     path = Path(__file__).with_name("tiny.py")
-    return Laboratory(tmp_path / "runs", load(str(path))[1], path)
+    return lambda root: Laboratory(root, load(str(path))[1], path)
+
+
+@pytest.fixture
+def laboratory(laboratory_in, tmp_path):
+    return laboratory_in(tmp_path / "runs")

@@ -1,11 +1,16 @@
 """`paribus extend` on a tiny checkpoint with a byte tokenizer."""
 
 import json
+from io import StringIO
 
 import pytest
 import torch
+from rich.console import Console
+from safetensors.torch import load_file, save_file
 
 from paribus.attention.grouped_query import GroupedQuery
+from paribus.cli.extend_view import measured
+from paribus.context_extension.evaluate import Depths
 from paribus.layers.feed_forward.gated import GatedFeedForward
 from paribus.layers.parameters import draw
 from paribus.models.checkpoints.open import load_checkpoint, save_checkpoint
@@ -118,10 +123,92 @@ def test_a_map_of_distances_cannot_be_saved(paribus_command, tiny, tmp_path):
         (("--to", "256", "--method", "dynamic-ntk", "--out", "long"), "DynamicNTK changes frequencies with the length"),
         (("--to", "256", "--method", "pi", "--set", "factor=0.5"), "factor = 0.5"),
         (("--to", "256", "--method", "pi", "--plot", "p.gif"), "expected a name that ends in"),
+        (("--to", "256", "--method", "pi", "--plot", "nodir/p.svg"), "--plot nodir/p.svg: there is no folder nodir"),
+        (("--to", "256", "--method", "pi", "--out", "tiny"), "--out tiny: the checkpoint itself is there, and stays"),
+        (("--to", "256", "--method", "pi", "--out", "x/../tiny/."), "the checkpoint itself is there, and stays"),
+        (("--to", "256", "--method", "pi", "--out", "tiny/config.json"), "--out tiny/config.json is not empty"),
+        (("--to", "256", "--method", "pi", "--out", "tiny/config.json/x"), "cannot write in"),
+        (("--to", "256", "--method", "pi", "--out", "full"), "--out full is not empty: choose a new folder"),
+        (("--to", "256", "--method", "pi", "--set", "factor=inf"), "--set factor=inf: expected a finite number"),
+        (("--to", "256", "--method", "pi", "--set", "factor=nan"), "--set factor=nan: expected a finite number"),
+        (
+            ("--to", "256", "--method", "rerope", "--set", "yarn.factor=3"),
+            "--set yarn.factor: --method rerope takes",
+        ),
+        (("--to", "256", "--method", "rerope", "--set", "factor=3"), "--set factor: --method rerope takes no"),
+        (("--to", "256", "--method", "pi", "--window", "5"), "--window 5: --method pi has no window"),
+        (("--to", "256", "--method", "longrope", "--set", "factors=1,2,3"), "LongRoPE was made for heads of 6"),
+        (("--to", "256", "--method", "longrope"), "longrope needs factors"),
+        (("--to", "256", "--explain", "--method", "pi"), "--method with --explain"),
+        (("--to", "256", "--explain", "--out", "long"), "--out with --explain"),
+        (("--to", "256", "--explain", "--plot", "p.svg"), "--plot with --explain"),
     ],
 )
-def test_what_is_refused(refused, tiny, words, told):
+def test_what_is_refused(monkeypatch, refused, tiny, tmp_path, words, told):
+    """And before anything is measured."""
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "mine").touch()
+    before = {path.name: path.read_bytes() for path in (tmp_path / "tiny").iterdir()}
+    monkeypatch.setattr("paribus.context_extension.evaluate.probe", lambda *given: pytest.fail("it was measured"))
     assert told in refused("extend", tiny, *words)
+    assert {path.name: path.read_bytes() for path in (tmp_path / "tiny").iterdir()} == before
+
+
+def test_what_goes_with_a_checkpoint_goes_along(paribus_command, tiny, tmp_path):
+    source, out = tmp_path / "tiny", tmp_path / "long"
+    tensors = load_file(source / "model.safetensors")
+    halves = {name: one.to(torch.bfloat16) if one.dim() > 1 else one for name, one in tensors.items()}
+    save_file(halves, source / "model.safetensors", metadata={"format": "pt"})
+    template = "{% for one in messages %}<{{ one['role'] }}>{{ one['content'] }}{% endfor %}"
+    (source / "tokenizer_config.json").write_text(json.dumps({"chat_template": template, "model_max_length": 64}))
+    (source / "generation_config.json").write_text('{"eos_token_id": [3, 7]}')
+    (source / "modeling_own.py").write_text("raise SystemExit")
+    (source / "training_args.bin").write_bytes(b"a pickle")
+    said = paribus_command("extend", "tiny", "--to", "256", "--method", "yarn", "--out", "long")
+    assert said.code == 0, said.err
+    assert {path.name for path in out.iterdir()} == {
+        *("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json", "generation_config.json"),
+    }
+    assert json.loads((out / "tokenizer_config.json").read_text()) == {
+        "chat_template": template,
+        "model_max_length": 256,
+    }
+    assert load_checkpoint(str(out)).checkpoint.end_tokens == (3, 7)
+    assert json.loads((out / "config.json").read_text())["dtype"] == "bfloat16"
+    saved = load_file(out / "model.safetensors")
+    assert all(torch.equal(saved[name], one) and saved[name].dtype == one.dtype for name, one in halves.items())
+
+
+def test_what_is_saved_is_not_lost_with_the_picture(monkeypatch, paribus_command, tiny, tmp_path):
+    def full(*given):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("paribus.cli.extend_view.draw", full)
+    said = paribus_command("extend", tiny, "--to", "256", "--method", "pi", "--out", "long", "--plot", "p.svg")
+    assert said.code == 1
+    assert (tmp_path / "long" / "config.json").is_file()
+
+
+def test_tables_of_retrieval_fit_into_a_terminal():
+    console = Console(width=80, record=True, file=StringIO())
+    losses = (0.123, 1.5, 2.5, 3.5, 12.25)
+    rows = [
+        Depths(reader, kind, 16384, (0.0, 0.25, 0.5, 0.75, 1.0), (True, False, True, False, True), losses)
+        for reader in ("plain", "leaky-rerope+log-length")
+        for kind in ("pass key", "needle")
+    ]
+    measured([], rows, 8192, 16384, [], console)
+    told = console.export_text()
+    assert told.count("leaky-rerope+log-length") == 2
+    assert "pass key found at 16384 tokens" in told
+    assert "no (1.50)" in told
+    assert "yes (12.25)" in told
+
+
+def test_a_length_far_away(paribus_command, tiny):
+    said = paribus_command("extend", tiny, "--to", "100000000000", "--explain")
+    assert said.code == 0, said.err
+    assert "trained at 64, asked for 100000000000" in said.out
 
 
 def test_a_text_shorter_than_the_asked_length(paribus_command, tiny, tmp_path):

@@ -3,6 +3,7 @@
 import math
 
 import pytest
+import torch
 
 from paribus.context_extension.explain import explain, facts
 from paribus.context_extension.words import known, method, numbers
@@ -61,3 +62,30 @@ def test_what_the_methods_do():
 def test_a_length_that_is_no_extension():
     with pytest.raises(InputError, match="--to 64: the model was trained at 64"):
         explain(Rotary(), 16, 64, 64, {})
+
+
+def test_a_length_far_away_is_explained_at_once():
+    """The search for the smallest base is stopped, and no list of all keys is made."""
+    words = sorted(known().keys() - {"longrope", "dynamic-ntk"})
+    asked = 10**12
+    told = explain(Rotary(), 64, 2048, asked, {word: method(word, numbers(2048, asked)) for word in words})
+    assert not told.bound_found
+    assert told.bound > lower_bound(8192, 64)
+    largest = {one.name: one.largest_distance for one in told.effects}
+    assert largest["plain"] == asked - 1
+    assert largest["rerope"] == 512
+    assert largest["dual-chunk"] == 2047
+    assert largest["streaming-llm"] == 2047
+
+
+@pytest.mark.parametrize("asked", [600, 5000, 9001])
+def test_the_largest_distance_is_that_of_all_keys(asked):
+    filled = numbers(300, asked)
+    words = ("rerope", "leaky-rerope", "self-extend", "lm-infinite", "streaming-llm", "dual-chunk")
+    told = explain(Rotary(), 16, 300, asked, {word: method(word, filled) for word in words})
+    for word in words:
+        (position_map,) = method(word, filled)
+        m, n = torch.full((asked,), asked - 1), torch.arange(asked)
+        seen = torch.stack([piece.pairs(m, n) for piece in position_map.causal_pieces()]).any(dim=0)
+        found = {one.name: one.largest_distance for one in told.effects}[word]
+        assert found == float(position_map(m[seen], n[seen]).max()), word

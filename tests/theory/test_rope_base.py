@@ -16,6 +16,7 @@ from paribus.theory.rope_base import (
     is_feasible,
     islands,
     lower_bound,
+    lower_bound_within,
     lower_bounds,
     many_pairs_limit,
     max_length,
@@ -251,3 +252,13 @@ def test_searching_from_a_base_on():
 def test_bad_input(call, words):
     with pytest.raises(ConfigError, match=words):
         call()
+
+
+def test_a_search_that_is_stopped():
+    bound = lower_bound(4096, 64)
+    assert lower_bound_within(1e9, 4096, 64) == (bound, True)
+    below, found = lower_bound_within(1e5, 4096, 64)
+    assert not found
+    assert 1 < below < bound
+    assert lower_bound_within(1e5, 4096, 64) == (below, False)
+    assert lower_bound_within(1.0, 2, 64) == (1.0, True)

@@ -8,6 +8,8 @@ import typer
 from paribus.core.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import torch
 
     from paribus.context_extension.evaluate import Curve, Depths
@@ -42,6 +44,12 @@ def extend(
 
     console = Console(highlight=False, stderr=as_json)
     if explain:
+        named = {"--method": method, "--evaluate": evaluate, "--out": out, "--plot": plot}
+        for name, value in named.items():
+            if value is not None:
+                raise InputError(
+                    f"{name} with --explain, which compares all methods by numbers and reads nothing: leave one out"
+                )
         explained = _explained(model, to, window, set_)
         if as_json:
             typer.echo(json.dumps(asdict(explained)))
@@ -50,8 +58,6 @@ def extend(
         return
     if method is None:
         raise InputError("no --method is given: --explain compares them, --method rerope takes one")
-    if plot is not None and plot.suffix not in (".svg", ".png", ".pdf"):
-        raise InputError(f"--plot {plot}: expected a name that ends in .svg, .png or .pdf")
     from paribus.cli.device import device_from_word
     from paribus.cli.open_model import begins_with
     from paribus.context_extension.explain import facts
@@ -62,12 +68,23 @@ def extend(
     from paribus.tokenizer.byte_level import ByteLevelBPE
 
     place = device_from_word(device)
-    rotary, head_dim, trained = facts(open_checkpoint(model).config)
-    changes = read_method(method, _with(numbers(trained, to, window), set_))
+    opened = open_checkpoint(model)
+    if plot is not None:
+        from paribus.cli.plot import check_path
+
+        check_path(plot)
+    if out is not None:
+        _check_out(out, opened.path)
+    rotary, head_dim, trained = facts(opened.config)
+    read_method(method, numbers(trained, to, window) | {"longrope": {"factors": (1.0,)}})  # are these words?
+    changes = read_method(method, _with(numbers(trained, to, window), set_, method))
+    if window is not None and not any(hasattr(change, "window") for change in changes):
+        raise InputError(f"--window {window}: --method {method} has no window; leave it out")
     if to <= trained:
         raise InputError(f"--to {to}: the model was trained at {trained}; ask for a longer length")
     check_reach(changes, trained)
     reading = changed(rotary, *changes)
+    reading.position.check_head_dim(head_dim)
     if out is not None:  # what no checkpoint can say is refused now
         if reading.scale is not None:
             raise InputError(
@@ -91,15 +108,31 @@ def extend(
         typer.echo(json.dumps({"model": model, "method": repr(changes), "trained": trained, "to": to} | found))
     else:
         view.measured(curves, depths, trained, to, changes, console)
+    if out is not None:
+        _save(extended, checkpoint, out, to, trained, console)
     if plot is not None:
         view.draw(curves, trained, plot)
         console.print(f"picture: {plot}")
-    if out is not None:
-        _save(extended, checkpoint, out, to, trained, console)
 
 
-def _with(filled: dict[str, dict[str, Any]], given: list[str] | None) -> dict[str, dict[str, Any]]:
-    """The numbers with those of --set over them."""
+def _check_out(out: Path, source: Path) -> None:
+    """Raise InputError for a folder that cannot or must not be written, before minutes are spent."""
+    import os
+
+    own = source if source.is_dir() else source.parent
+    if out.resolve() == own.resolve():
+        raise InputError(f"--out {out}: the checkpoint itself is there, and stays as it is; choose a new folder")
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise InputError(f"--out {out} is not empty: choose a new folder, or delete this one first")
+    above = next(one for one in (out, *out.absolute().parents) if one.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise InputError(f"--out {out}: cannot write in {above}; choose another folder")
+
+
+def _with(
+    filled: dict[str, dict[str, Any]], given: list[str] | None, method: str | None = None
+) -> dict[str, dict[str, Any]]:
+    """The numbers with those of --set over them; each must be one that the method takes."""
     from paribus.context_extension.words import with_given
 
     pairs = {}
@@ -108,7 +141,7 @@ def _with(filled: dict[str, dict[str, Any]], given: list[str] | None) -> dict[st
         if not sign:
             raise InputError(f"--set {one}: expected NAME=NUMBER")
         pairs[name] = _number(value)
-    return with_given(filled, pairs)
+    return with_given(filled, pairs, method)
 
 
 def _number(text: str) -> Any:
@@ -201,5 +234,21 @@ def _save(model: Any, checkpoint: Any, out: Path, to: int, trained: int, console
 
     kept = ("bos_token_id", "eos_token_id", "pad_token_id")
     more = {name: checkpoint.config[name] for name in kept if checkpoint.config.get(name) is not None}
-    save_checkpoint(model, out, to, trained, checkpoint.tokenizer, more)
+    # A GGUF file holds blocks of a few bits, which only 32 bits can say.
+    like = checkpoint.tensors if checkpoint.path.is_dir() else None
+    save_checkpoint(model, out, to, trained, checkpoint.tokenizer, more, _longer(checkpoint.beside, to), like)
     console.print(f"saved in {out}: transformers loads it as it is")
+
+
+def _longer(beside: "Mapping[str, bytes]", to: int) -> dict[str, bytes]:
+    """The files beside the weights, with the new length where the tokenizer cuts at the old one."""
+    import json
+
+    files, name = dict(beside), "tokenizer_config.json"
+    try:
+        told = json.loads(files.get(name, b"{}"))
+    except ValueError:
+        return files
+    if isinstance(told, dict) and told.get("model_max_length", to) < to:
+        files[name] = json.dumps({**told, "model_max_length": to}, indent=2, ensure_ascii=False).encode() + b"\n"
+    return files

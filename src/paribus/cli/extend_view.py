@@ -14,11 +14,12 @@ BAR = 16  # characters of the longest bar
 
 
 def explanation(told: Explanation, console: Console) -> None:
+    bound = f"{told.bound:,.0f}" if told.bound_found else f"above {told.bound:,.0f}, where the search was stopped"
     leaving = [pair for pair in told.pairs if pair.leaves]
     console.print(
         f"RoPE with base {told.base:g}, heads of {told.head_dim}; trained at {told.trained}, asked for {told.asked}\n"
         f"{len(leaving)} of {len(told.pairs)} pairs never turned once in training and would meet unseen angles\n"
-        f"smallest base that tells near from far at {told.asked}: {told.bound:,.0f}; "
+        f"smallest base that tells near from far at {told.asked}: {bound}; "
         f"this base serves up to {told.reach:,}\n"
     )
     pairs = Table("pair", "wavelength", "turns in training", f"turns at {told.asked}", "")
@@ -74,13 +75,15 @@ def measured(
         console.print(table)
         console.print(f"* beyond the trained length{tax(chosen, trained)}\n")
     if depths:
-        table = Table(
-            "found", *[f"{depth:.0%}" for depth in depths[0].depths], title=f"retrieval at {to} tokens, by depth"
-        )
-        for row in depths:
-            cells = [f"{'yes' if hit else 'no'} ({loss:.2f})" for hit, loss in zip(row.found, row.loss, strict=True)]
-            table.add_row(f"{row.kind}, {row.reader}", *cells)
-        console.print(table)
+        # A column for each reader: readers are few, depths are many, and labels must not be broken.
+        readers = list(dict.fromkeys(row.reader for row in depths))
+        for kind in dict.fromkeys(row.kind for row in depths):
+            rows = {row.reader: row for row in depths if row.kind == kind}
+            table = Table("depth", *readers, title=f"{kind} found at {to} tokens")
+            for i, depth in enumerate(depths[0].depths):
+                found = [f"{'yes' if rows[one].found[i] else 'no'} ({rows[one].loss[i]:.2f})" for one in readers]
+                table.add_row(f"{depth:.0%}", *found)
+            console.print(table)
         console.print("in brackets: loss of the answer, nats per token")
 
 

@@ -17,7 +17,9 @@ from paribus.core.errors import InputError
 from paribus.models.checkpoints.rope import rotary_of
 from paribus.positions.maps.base import PositionMap
 from paribus.positions.rotary import Rotary
-from paribus.theory.rope_base import lower_bound, max_length
+from paribus.theory.rope_base import lower_bound_within, max_length
+
+EFFORT = 1.5e8  # of the search for the smallest base: a second or two
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Explanation:
     asked: int
     pairs: tuple[Pair, ...]
     bound: float  # the smallest base that can tell near from far at the asked length
+    bound_found: bool  # False: the search was stopped at `bound`, below which there is none
     reach: int  # the longest length that this base can serve, by the same bound
     effects: tuple[Effect, ...]
 
@@ -86,6 +89,7 @@ def explain(
         Pair(i, float(theta[i]), 1 / float(turn[i]), trained * float(turn[i]), asked * float(turn[i]))
         for i in range(len(theta))
     )
+    bound, found = lower_bound_within(EFFORT, asked, head_dim)
     plain = {"plain": (rotary,)}
     effects = tuple(
         _effect(name, rotary, changes, head_dim, trained, asked) for name, changes in {**plain, **methods}.items()
@@ -96,7 +100,8 @@ def explain(
         trained=trained,
         asked=asked,
         pairs=pairs,
-        bound=lower_bound(asked, head_dim),
+        bound=bound,
+        bound_found=found,
         reach=max_length(rotary.base, head_dim),
         effects=effects,
     )
@@ -105,7 +110,7 @@ def explain(
 def _effect(name: str, rotary: Rotary, changes: Sequence[Change], head_dim: int, trained: int, asked: int) -> Effect:
     reading = changed(rotary, *changes)
     before, after = rotary.frequencies(head_dim), reading.position.frequencies(head_dim)
-    largest = _largest_distance(reading.position.map, asked)
+    largest = _largest_distance(reading.position.map, trained, asked)
     # Angles that training met: up to trained * theta, or all of the circle.
     met = torch.minimum(trained * before, torch.full_like(before, 2 * math.pi))
     meets = torch.minimum(largest * after, torch.full_like(after, 2 * math.pi))
@@ -136,11 +141,18 @@ def _factor(scale: Scale | None, head_dim: int, asked: int) -> float:
     return float(q[0, 0, 0, 0]) * softmax_scale * math.sqrt(head_dim)
 
 
-def _largest_distance(map: PositionMap, asked: int) -> float:
-    """The largest f(m, n) of a key that the last query sees."""
-    n = torch.arange(asked)
+def _largest_distance(map: PositionMap, trained: int, asked: int) -> float:
+    """The largest f(m, n) of a key that the last query sees.
+
+    Looked for among the first and the last keys of a long text: windows and chunks are at most about the trained
+    length, and between them no map has a farther key than at both ends.
+    """
+    reach = max(4 * trained, 1024)
+    n = torch.arange(min(asked, reach))
+    if asked > reach:
+        n = torch.cat([n, torch.arange(max(reach, asked - reach), asked)])
     m = torch.full_like(n, asked - 1)
-    seen = torch.zeros(asked, dtype=torch.bool)
+    seen = torch.zeros_like(n, dtype=torch.bool)
     for piece in map.causal_pieces():
         seen |= piece.pairs(m, n)
     return float(map(m[seen], n[seen]).max())

@@ -75,12 +75,16 @@ def method(words: str, numbers: Mapping[str, Mapping[str, Any]]) -> list[Change]
     return changes
 
 
-def with_given(filled: dict[str, dict[str, Any]], given: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+def with_given(
+    filled: dict[str, dict[str, Any]], given: Mapping[str, Any], words: str | None = None
+) -> dict[str, dict[str, Any]]:
     """The numbers with those given over them: `factor` is for all methods, `yarn.ramp` for one of them.
 
-    Raises InputError for a name that no method has.
+    words: the method that is used, as `method` takes it; None: all are. Raises InputError for a name that no method
+    has, or none of those that are used, and for a number that is not finite.
     """
     table = known()
+    used = {SHORT.get(word.strip(), word.strip()) for word in words.split("+")} if words is not None else set(table)
     for name, value in given.items():
         word, dot, field = name.rpartition(".")
         word = SHORT.get(word, word)
@@ -91,6 +95,12 @@ def with_given(filled: dict[str, dict[str, Any]], given: Mapping[str, Any]) -> d
             raise InputError(
                 f"--set {name}: {word + ' has no' if dot else 'no method has a'} {field!r}; {nearest(field, has)}"
             )
+        users = {word} if dot else {one for one in table if field in {own.name for own in fields(table[one])}}
+        if used <= table.keys() and not users & used:
+            raise InputError(f"--set {name}: --method {words} takes no such number; leave it out, or name its method")
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise InputError(f"--set {name}={number}: expected a finite number")
         if dot:
             filled.setdefault(word, {})[field] = value
             continue

@@ -103,6 +103,19 @@ def lower_bound(length: int, head_dim: int, rotary_fraction: float = 1.0, above:
     return math.exp(problem.next_feasible(math.log(above))) if problem.solvable else math.inf
 
 
+def lower_bound_within(effort: float, length: int, head_dim: int) -> tuple[float, bool]:
+    """(the bound, True); or (a base below which none is feasible, False) where the bound would take more effort.
+
+    effort: how many cosines may be summed, 1e8 in about a second. The answer does not depend on the machine.
+    """
+    problem = _Problem.of(length, head_dim, 1.0)
+    if problem.free or not problem.solvable:
+        return lower_bound(length, head_dim), True
+    left = _Effort(effort)
+    base = math.exp(problem.next_feasible(0.0, effort=left))
+    return base, not left.spent
+
+
 def lower_bounds(lengths: Iterable[int], head_dim: int, rotary_fraction: float = 1.0) -> dict[int, float]:
     """The bound of each length, in one sweep: a longer length never has a smaller bound."""
     found, bound = {}, 1.0
@@ -150,6 +163,15 @@ def many_pairs_limit(length: int) -> float:
     return length / FIRST_ZERO_OF_CI
 
 
+@dataclass
+class _Effort:
+    left: float = math.inf
+
+    @property
+    def spent(self) -> bool:
+        return self.left < 0
+
+
 @dataclass(frozen=True)
 class _Problem:
     """f as a function of u = ln b, for all distances below a length."""
@@ -177,8 +199,8 @@ class _Problem:
     def slack(self) -> float:
         return _slack(self.length, self.x.size)
 
-    def scan(self, u: float) -> Iterator[tuple[int, Array]]:
-        for start, values in _scan(np.exp(-self.x * u), self.length):
+    def scan(self, u: float, first: int = 0) -> Iterator[tuple[int, Array]]:
+        for start, values in _scan(np.exp(-self.x * u), self.length, first):
             yield start, values + self.unrotated
 
     def look(self, m: Array, u: Array | float) -> tuple[Array, Array, Array]:
@@ -188,14 +210,18 @@ class _Problem:
         slope = (self.x * phi * np.sin(phi)).sum(1)
         return f, slope, (self.x**2 * phi * np.sqrt(1 + phi**2)).sum(1)
 
-    def next_feasible(self, u: float, end: float = math.inf) -> float:
-        """The first feasible u' >= u, or some u' >= end if there is none before."""
+    def next_feasible(self, u: float, end: float = math.inf, effort: _Effort | None = None) -> float:
+        """The first feasible u' >= u, or some u' >= end if there is none before.
+
+        Where the effort is spent before, a u' below which there is none.
+        """
+        effort = effort or _Effort()
         witnesses = np.array([2.0])
         while u < end:
             # The distances that proved the last jump often prove the next; only when they are spent is all looked at.
             while (jump := self.infeasible_run(u, witnesses)) > 0:
                 u += max(TOLERANCE, jump)
-            found = self.violators(u)
+            found = self.violators(u, int(witnesses.min()), effort)
             if found is None:
                 return u
             witnesses = found
@@ -207,9 +233,12 @@ class _Problem:
         f, slope, curvature = self.look(m, u)
         return float(_reach(np.maximum(-f - self.slack, 0.0), slope, curvature).max())
 
-    def violators(self, u: float) -> Array | None:
-        """Some distances at which f is negative, or None if u is feasible."""
-        for start, values in self.scan(u):
+    def violators(self, u: float, first: int, effort: _Effort) -> Array | None:
+        """Some distances at which f is negative, looked for from `first` on, or None if u is feasible."""
+        for start, values in self.scan(u, first):
+            effort.left -= values.size * self.x.size
+            if effort.spent:
+                return None
             below = np.flatnonzero(values < -self.slack)
             if below.size:
                 # K grows as m^2, so deep violations at small distances jump farthest.
@@ -286,18 +315,23 @@ def _reach(size: Array, slope: Array, curvature: Array) -> Array:
     return np.asarray(2 * size / (slope + np.sqrt(slope**2 + 2 * curvature * size) + 1e-300))
 
 
-def _scan(theta: Array, length: int) -> Iterator[tuple[int, Array]]:
-    """f at distances 0 .. length-1 in growing chunks (start, values); memory is bounded, angles are float64."""
+def _scan(theta: Array, length: int, first: int = 0) -> Iterator[tuple[int, Array]]:
+    """f at distances first .. length-1, then 0 .. first-1, in growing chunks (start, values).
+
+    Memory is bounded, angles are float64.
+    """
     width = 1024 if length > 1 << 16 and theta.size <= 512 else 256
     fine = _turns(theta, width)
     right = np.concatenate([fine.real, fine.imag], axis=1).T.copy()
-    start, size = 0, 16 * width
-    while start < length:
-        stop = min(length, start + size)
+    start, size, end = first, 16 * width, length
+    while start < end:
+        stop = min(end, start + size)
         coarse = _turns(theta * width, -(-(stop - start) // width)) * np.exp(1j * start * theta)
         left = np.concatenate([coarse.real, -coarse.imag], axis=1)
         yield start, (left @ right).ravel()[: stop - start]
         start, size = stop, min(2 * size, 1 << 18)
+        if start == length and first > 0:
+            start, end = 0, first
 
 
 def _turns(theta: Array, n: int) -> NDArray[np.complex128]:

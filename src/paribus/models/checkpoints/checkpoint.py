@@ -16,6 +16,7 @@ class Checkpoint:
 
     tokenizer: the content of tokenizer.json, or None. end_tokens: after which a text is over. begin_tokens: before
     every text; None: those that tokenizer.json sets there. blocks: of tensors that are stored in 4 or 8 bits a number.
+    beside: name -> content of the files that go with the model, such as the chat's template; never weights or code.
     """
 
     path: Path
@@ -25,3 +26,4 @@ class Checkpoint:
     end_tokens: tuple[int, ...] = ()
     begin_tokens: tuple[int, ...] | None = None
     blocks: Mapping[str, Blocks] = field(default_factory=dict)
+    beside: Mapping[str, bytes] = field(default_factory=dict)

@@ -58,7 +58,8 @@ def read_gguf(path: Path) -> Checkpoint:
     end, begin = (facts.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "bos"))
     begins = begin if facts.get("tokenizer.ggml.add_bos_token") else None
     end, begin = (() if one is None else (int(one),) for one in (end, begins))
-    return Checkpoint(path, config, tensors, _tokenizer(facts), end, begin, _Blocks(stored, config))
+    blocks = _Blocks(stored, config)
+    return Checkpoint(path, config, tensors, _tokenizer(facts), end, begin, blocks, _beside(facts))
 
 
 def _renamed(name: str, path: Path) -> str:
@@ -227,3 +228,23 @@ def _tokenizer(facts: Mapping[str, Any]) -> str | None:
         },
     }
     return json.dumps(described, ensure_ascii=False)
+
+
+def _beside(facts: Mapping[str, Any]) -> dict[str, bytes]:
+    """The chat's template and the names of special tokens, as Hugging Face keeps them."""
+    tokens = facts["tokenizer.ggml.tokens"]
+    told: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    for theirs, name in (
+        ("bos", "bos_token"),
+        ("eos", "eos_token"),
+        ("padding", "pad_token"),
+        ("unknown", "unk_token"),
+    ):
+        number = facts.get(f"tokenizer.ggml.{theirs}_token_id")
+        if isinstance(number, int) and 0 <= number < len(tokens):
+            told[name] = tokens[number]
+    if isinstance(begins := facts.get("tokenizer.ggml.add_bos_token"), bool):
+        told["add_bos_token"] = begins
+    if isinstance(template := facts.get("tokenizer.chat_template"), str):
+        told["chat_template"] = template
+    return {"tokenizer_config.json": json.dumps(told, indent=2, ensure_ascii=False).encode() + b"\n"}

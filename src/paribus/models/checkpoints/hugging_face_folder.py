@@ -12,6 +12,11 @@ from paribus.core.errors import InputError
 from paribus.models.checkpoints.checkpoint import Checkpoint
 
 CONFIG, ONE, INDEX, TOKENIZER = "config.json", "model.safetensors", "model.safetensors.index.json", "tokenizer.json"
+BESIDE = (
+    *("generation_config.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+    *("chat_template.jinja", "chat_template.json", "vocab.json", "vocab.txt", "merges.txt", "tokenizer.model"),
+    *("LICENSE", "LICENSE.txt", "LICENSE.md", "NOTICE", "NOTICE.txt"),
+)
 
 
 def is_hugging_face(path: Path) -> bool:
@@ -33,6 +38,7 @@ def read_folder(path: Path) -> Checkpoint:
         _text(path / TOKENIZER) if (path / TOKENIZER).is_file() else None,
         _ids(told, "eos_token_id", path),
         begin if begin or begins is False else None,
+        beside=_Files(path),
     )
 
 
@@ -78,6 +84,25 @@ class _Tensors(Mapping[str, Tensor]):
                 return file.get_tensor(name)
         except (OSError, SafetensorError) as error:
             raise InputError(f"{self.where[name]}: {name} cannot be read ({error}): download it again") from error
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.where)
+
+    def __len__(self) -> int:
+        return len(self.where)
+
+
+class _Files(Mapping[str, bytes]):
+    """Read when they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.where = {name: path / name for name in BESIDE if (path / name).is_file()}
+
+    def __getitem__(self, name: str) -> bytes:
+        try:
+            return self.where[name].read_bytes()
+        except OSError as error:
+            raise InputError(f"{self.where[name]} cannot be read ({error}): download it again") from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.where)

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -164,21 +165,33 @@ def save_checkpoint(
     train_length: int | None = None,
     tokenizer: str | None = None,
     more: Mapping[str, Any] | None = None,
+    beside: Mapping[str, bytes] | None = None,
+    like: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
     """Write a folder that transformers loads by itself; config.json comes last, so a folder that has one is whole.
 
     max_length: the length that the model reads well. train_length: that of its training, where it was less.
-    more: further entries of config.json, such as eos_token_id. Latent attention is saved as DeepSeek-V2, else as Llama.
+    more: further entries of config.json, such as eos_token_id. beside: further files, as of a Checkpoint. like: tensors
+    by Hugging Face's names; each is saved in the type that it has there. Latent attention is saved as DeepSeek-V2, else
+    as Llama.
     """
     kind: Architecture = deepseek_v2 if isinstance(model.config.mixer, Latent.Config) else llama
     described = kind.described(model.config, max_length, train_length or max_length)
     own = weights(model)
     tensors = {one.theirs: one.pack(*(own[ours] for ours in one.ours)) for one in kind.tensors(model.config)}
-    described["dtype"] = _name(next(model.parameters()).dtype)
+    if like is not None:
+        named = set(like)  # asking a mapping whether it holds a name would read the tensor
+        tensors = {name: one.to(like[name].dtype) if name in named else one for name, one in tensors.items()}
+    numbers: Counter[torch.dtype] = Counter()
+    for tensor in tensors.values():
+        numbers[tensor.dtype] += tensor.numel()
+    described["dtype"] = _name(numbers.most_common(1)[0][0])
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).unlink(missing_ok=True)
     save_whole(tensors, folder / ONE, metadata={"format": "pt"})
     if tokenizer is not None:
         (folder / TOKENIZER).write_text(tokenizer, encoding="utf-8")
+    for name, content in (beside or {}).items():
+        (folder / name).write_bytes(content)
     text = json.dumps({**described, **(more or {})}, indent=2, ensure_ascii=False) + "\n"
     (folder / CONFIG).write_text(text, encoding="utf-8")

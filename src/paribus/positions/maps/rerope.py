@@ -1,7 +1,8 @@
 """f = clip(m - n, -w, w): no distance ever exceeds the window w.
 
 Far pairs (m - n >= w) are scored as if exactly w apart: the query is rotated by w and the key not at all. A window
-between a quarter and a half of the trained length works best; a window as long as the trained length collapses.
+between a quarter and a half of the trained length works best. The source reports that one as long as the trained length
+collapses; the claim `rerope` found it 3.2 points below a half of it, 10 above plain RoPE, and leaves that undecided.
 """
 
 from typing import ClassVar

@@ -1,5 +1,6 @@
 """Quantised keys: blocks against all pairs, values and gradients; states; the un-turned far part; what is refused."""
 
+import copy
 from dataclasses import replace
 
 import pytest
@@ -225,6 +226,21 @@ def test_padding_moves_no_code_and_adds_no_loss(quantizer, mask, by_pairs):
             assert (one is None) == (two is None)
             if one is not None:
                 torch.testing.assert_close(two, one, rtol=1e-10, atol=1e-10)
+
+
+@ALL
+def test_in_training_a_call_reads_by_the_codes_that_it_began_with(config):
+    """The codes move during the call: near and far keys, and the slow twin, are read by those before."""
+    x, at = inputs(23)
+    start, found = build(config).train(), []
+    for program in (lambda layer: layer(x, at), lambda layer: layer(x, at, Causal() & Causal())):  # blocks, all pairs
+        layer = copy.deepcopy(start)
+        before = layer.quantizer.codes.clone()
+        y = program(layer)
+        y.square().sum().backward()
+        assert not torch.equal(layer.quantizer.codes, before)
+        found.append([y, *(weight.grad for weight in layer.parameters() if weight.requires_grad)])
+    torch.testing.assert_close(found[0], found[1], rtol=1e-10, atol=1e-10)
 
 
 def test_training_moves_codes_and_pulls_keys():

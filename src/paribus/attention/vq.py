@@ -55,6 +55,7 @@ class VQAttention(Mixer):
             "Lingle, Transformer-VQ, arXiv:2309.16354; 苏剑林, VQ一下Key，Transformer的复杂度就变成线性了, 2023-11-09, "
             "kexue.fm/archives/9844"
         )
+        revision: ClassVar[int] = 2
         differentiable: ClassVar[bool] = False
         n_heads: int
         head_dim: int | None = None  # None: d_model / n_heads
@@ -178,14 +179,15 @@ class VQAttention(Mixer):
         valid = None if by_pairs else valid_keys(mask, len(x), 0, x.shape[1], x.device)
         # Keys that no query sees are nobody's: they move no code.
         seen = self._pairs(q, mask).any(-2) if by_pairs else None if valid is None else valid[:, None]
-        codes = self.quantizer.codes if config.causal else self.quantizer.codes.clone()
-        k, which, loss = self.quantizer(raw, seen)  # which may move the codes
+        # The quantizer moves its codes in training: a call reads all keys, near and far, by those that it began with.
+        codes = self.quantizer.codes.clone() if self.training else self.quantizer.codes
+        k, which, loss = self.quantizer(raw, seen)
         if by_pairs:
             y = self._dense(q, k, v, positions, mask, scale)
         else:
             which = which if valid is None else which.masked_fill(~valid[:, None], -1)
             if config.causal:
-                y, _ = self._blocks(q, k, v, which, positions, None, 0, scale)
+                y, _ = self._blocks(q, k, v, which, codes, positions, None, 0, scale)
             else:
                 y = self._table(q, v, which, codes, scale)
         y = self._out(y.to(x.dtype))
@@ -221,7 +223,7 @@ class VQAttention(Mixer):
         which, v, at = state.near(which, v, positions)
         k = look_up(self.quantizer.codes, which.clamp_min(0)).to(v.dtype)
         first = which.shape[2] - x.shape[1]
-        y, far = self._blocks(q, k, v, which, at, state.far, first, scale)
+        y, far = self._blocks(q, k, v, which, self.quantizer.codes, at, state.far, first, scale)
         state.keep(which, v, at, far, config.block, x.shape[1])
         return self._out(y.to(x.dtype)), state
 
@@ -245,7 +247,16 @@ class VQAttention(Mixer):
         return far, rotate(q, q_positions), rotate(k, k_positions)
 
     def _blocks(
-        self, q: Tensor, k: Tensor, v: Tensor, which: Tensor, at: Tensor, far: Far | None, first: int, scale: float
+        self,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        which: Tensor,
+        codes: Tensor,
+        at: Tensor,
+        far: Far | None,
+        first: int,
+        scale: float,
     ) -> tuple[Tensor, Far]:
         config, n_heads = self.config, self.config.n_heads
         with torch.autocast(q.device.type, enabled=False):
@@ -256,7 +267,7 @@ class VQAttention(Mixer):
             table = None if self.bias is None else self.bias.view(n_heads, -1)
             bias = near_bias(table, config.block, n_heads, q)
             blocks = Blocks(config.block, first, scale, config.window)
-            y, after = block_attention(q, turned_q, k, turned_k, v, bias, which, self.quantizer.codes, far, blocks)
+            y, after = block_attention(q, turned_q, k, turned_k, v, bias, which, codes, far, blocks)
         if bool((which < 0).any()):
             # A query that has nothing to see reads nothing.
             seen = (which >= 0).cumsum(-1)[:, :, first:]

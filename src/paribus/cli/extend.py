@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from paribus.context_extension.evaluate import Curve, Depths
     from paribus.context_extension.explain import Explanation
 
-TEXTS = 1  # texts of the distance probe where none is named: it should take seconds
+TEXTS = 1  # texts of the distance probe where none is named: about a minute for a small model
 
 
 def extend(

@@ -19,7 +19,7 @@ from paribus.positions.maps.base import PositionMap
 from paribus.positions.rotary import Rotary
 from paribus.theory.rope_base import lower_bound_within, max_length
 
-EFFORT = 1.5e8  # of the search for the smallest base: a second or two
+EFFORT = 3e8  # of the search for the smallest base: a second or two
 
 
 @dataclass(frozen=True)

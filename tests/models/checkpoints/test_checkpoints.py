@@ -235,8 +235,11 @@ def write_gguf(path, weights, config, architecture="llama", extra=None, facts=No
     writer.add_rope_freq_base(config["rope_parameters"]["rope_theta"])
     if "tokens" not in left_out:
         writer.add_token_list([f"t{i}" for i in range(config["vocab_size"])])
-    for name, number in (facts or {}).items():
-        writer.add_uint32(name, number)
+    for name, told in (facts or {}).items():
+        if isinstance(told, str):
+            writer.add_string(name, told)
+        else:
+            writer.add_uint32(name, told)
     from paribus.models.checkpoints.gguf_file import INSIDE, OUTSIDE
 
     theirs = {hf: name for name, hf in OUTSIDE.items()}
@@ -366,3 +369,30 @@ def test_transformers_loads_what_is_saved(tmp_path):
     expected = load_file(TINY / "expected.safetensors")
     with torch.no_grad():
         assert torch.allclose(theirs(expected["tokens"]).logits, expected["logits"], atol=2e-5, rtol=1e-5)
+
+
+def test_what_goes_with_a_gguf_file(tmp_path):
+    """The chat's template and the special tokens, in the words of Hugging Face."""
+    pytest.importorskip("gguf")
+    config = json.loads((TINY / "config.json").read_text())
+    facts = {"tokenizer.chat_template": "{{ messages }}", "tokenizer.ggml.eos_token_id": 2}
+    write_gguf(tmp_path / "m.gguf", load_file(TINY / "model.safetensors"), config, facts=facts)
+    found = open_checkpoint(str(tmp_path / "m.gguf"))
+    told = json.loads(found.beside["tokenizer_config.json"])
+    assert told["chat_template"] == "{{ messages }}"
+    assert isinstance(told["eos_token"], str)
+    assert "pad_token" not in told
+
+
+def test_types_are_kept_tensor_by_tensor(tmp_path):
+    tensors = load_file(TINY / "model.safetensors")
+    stored = {name: one.bfloat16() if one.dim() > 1 else one for name, one in tensors.items()}
+    shutil.copytree(TINY, tmp_path / "a")
+    save_file(stored, tmp_path / "a" / "model.safetensors", metadata={"format": "pt"})
+    model, checkpoint = load_checkpoint(str(tmp_path / "a"))
+    save_checkpoint(model, tmp_path / "b", 64, like=checkpoint.tensors, beside={"LICENSE": b"mine"})
+    again = load_file(tmp_path / "b" / "model.safetensors")
+    assert again.keys() == stored.keys()
+    assert all(again[name].dtype == one.dtype and torch.equal(again[name], one) for name, one in stored.items())
+    assert json.loads((tmp_path / "b" / "config.json").read_text())["dtype"] == "bfloat16"
+    assert (tmp_path / "b" / "LICENSE").read_bytes() == b"mine"

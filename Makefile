@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin
 
-.PHONY: install demo test test-cluster lint clean
+.PHONY: install demo test test-cluster test-sinks lint clean
 
 install: .venv/installed
 
@@ -31,6 +31,11 @@ test: lint
 test-cluster: install
 	$(BIN)/python -m pip install --quiet --editable ".[ray]"
 	$(BIN)/python -m pytest tests/lab/executors tests/tokenizer/test_on_ray.py
+
+# TensorBoard and MLflow bring much that nothing else needs: only this target brings them.
+test-sinks: install
+	$(BIN)/python -m pip install --quiet --editable ".[tensorboard,mlflow]"
+	$(BIN)/python -m pytest tests/lab/sinks
 
 clean:
 	rm -rf .venv build paribus-runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

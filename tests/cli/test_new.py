@@ -19,6 +19,9 @@ def test_a_new_claim(paribus_command, refused):
     assert "unknown kind 'clam'" in refused("new", "clam", "other")
     for bad in ("My-Idea", "2nd", "a b", "../up"):
         assert "no name for a claim" in refused("new", "claim", bad)
+    for taken in ("key-norm", "key_norm"):
+        assert "is a claim of the library already" in refused("new", "claim", taken)
+    assert [path.name for path in Path().iterdir()] == ["my_idea.py"]
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -39,6 +40,8 @@ def measure(config, replicate):
         case "exits":
             sys.stderr.write("last words of a worker\\n")
             os._exit(3)
+        case "leaves":
+            sys.exit(config["mark"] and 5)
         case "raises":
             raise ValueError("no such luck")
         case "fills the disk":
@@ -58,7 +61,7 @@ claim = replace(
     arms=[
         Arm(name, {"does": name, "mark": %r + name})
         for name in (
-            "works", "killed", "exits", "raises", "fills the disk", "hangs", "killed once", "hangs once"
+            "works", "killed", "exits", "leaves", "raises", "fills the disk", "hangs", "killed once", "hangs once"
         )
     ],
     task=Measured(measure=measure, unit="draw", units={"x": "1"}),
@@ -143,6 +146,16 @@ def test_a_full_disk_is_said(trouble, start):
         list(start(path).run([cells["fills the disk"]], {}))
 
 
+def test_a_cell_that_calls_sys_exit_is_not_tried_again(trouble, start):
+    path, cells = trouble
+    executor = start(path)
+    with pytest.raises(
+        CellFailed, match=r"measuring arm 'leaves', seed 0: its code called sys\.exit\(5\): raise an error"
+    ):
+        list(executor.run([cells["leaves"]], {}))
+    assert not executor.lost
+
+
 @pytest.fixture
 def tries(monkeypatch):
     """Fewer than users have: each costs the start of a process."""
@@ -172,7 +185,17 @@ def test_a_worker_that_ends_tells_its_last_words(trouble, start, tries):
     tries(1)
     with pytest.raises(CellFailed, match=r"ended with code 3 while it worked on measuring arm 'exits'") as told:
         list(start(path).run([cells["exits"]], {}))
-    assert "last words of a worker" in str(told.value)
+    assert "Its last words:\n" in str(told.value)
+    assert str(told.value).endswith("\n  last words of a worker")
+
+
+def test_a_worker_that_ends_without_a_word(trouble, start, tries):
+    path, cells = trouble
+    tries(1)
+    with pytest.raises(
+        CellFailed, match=r"a worker ended with code 4 .*It left no words: look for os\._exit or a crash"
+    ):
+        start(path)._count(cells["exits"], SimpleNamespace(errors=[]), "ended with code 4")
 
 
 def test_a_worker_that_dies_or_hangs_once_is_replaced(trouble, start, tmp_path):

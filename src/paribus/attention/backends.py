@@ -64,7 +64,7 @@ def choose(
     if plain_causal and "tiled" in able:
         return Choice("tiled", "tiled: this processor has matrix units for heads of 16 bits")
     if plain_causal and "native" in able and n_keys >= NATIVE_FROM:
-        return Choice("native", "native: our kernel for heads of 32 bits on this processor")
+        return Choice("native", "native: our kernel for float32 heads on this processor")
     if device_type == "cpu" and n_keys <= DENSE_UP_TO and not one_query:
         few = f"{n_keys} keys are few enough for materialised scores to be faster on a CPU"
         return Choice("materialised", f"materialised: {few}") if plain_causal else Choice("dense", f"dense: {few}")

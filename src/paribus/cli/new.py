@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from paribus.core.errors import InputError
+from paribus.lab.index import claim_files
 
 
 def new(
@@ -22,6 +23,11 @@ def new(
         raise InputError(f"unknown kind {kind!r}: `paribus new claim NAME` is what there is")
     if not re.fullmatch(r"[a-z][a-z0-9_-]*", name):
         raise InputError(f"{name!r} is no name for a claim: use lower-case letters, digits and '-', such as my-idea")
+    if name.replace("_", "-") in claim_files():
+        raise InputError(
+            f"{name!r} is a claim of the library already (`paribus claims` lists it): choose another name, or the runs "
+            "and verdicts of two claims would go by one"
+        )
     path = Path(name.replace("-", "_") + ".py")
     template = resources.files("paribus.cli").joinpath("new_claim.py.txt").read_text(encoding="utf-8")
     try:

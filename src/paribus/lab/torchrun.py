@@ -90,12 +90,11 @@ def main() -> None:
 
     try:
         say({"result": _carry_out(carried["settings"], carried["wanted"], rank, say)})
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         # The same on every rank, but for those that rank 0 alone can meet.
-        code = error.exit_code if isinstance(error, ParibusError) else ParibusError.exit_code
-        text = str(error) if isinstance(error, ParibusError) else f"{type(error).__name__}: {error}"
         if of_a_peer(error):
             raise
+        text, code = _told(error)
         say({"error": text, "exit_code": code})
         if rank == 0:
             os._exit(1)
@@ -108,7 +107,18 @@ def main() -> None:
     os._exit(0)
 
 
-def of_a_peer(error: Exception) -> bool:
+def _told(error: BaseException) -> tuple[str, int]:
+    """An error in words, and its exit code."""
+    if isinstance(error, ParibusError):
+        return str(error), error.exit_code
+    if isinstance(error, SystemExit):
+        from paribus.lab.worker import exited
+
+        return exited(error), ParibusError.exit_code
+    return f"{type(error).__name__}: {error}", ParibusError.exit_code
+
+
+def of_a_peer(error: BaseException) -> bool:
     """Whether an error says that another rank is gone, rather than what is wrong with the cell."""
     import torch.distributed as dist
 

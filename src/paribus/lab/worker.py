@@ -96,6 +96,8 @@ class Worker:
             return self.failure(digest, str(error), error.exit_code)
         except OSError as error:
             return self.failure(digest, unwritten(error, self.folder), 1)
+        except SystemExit as error:
+            return self.failure(digest, exited(error), 1)
         except Exception as error:  # whatever a user's model or metric raises belongs to this cell, not to the run
             return self.failure(digest, f"{type(error).__name__}: {error}", 1)
 
@@ -117,6 +119,11 @@ class Worker:
         if (now := time.monotonic()) - self.told > REPORT_EVERY:
             self.told = now
             self.say({"cell": digest, "done": done, "of": of})
+
+
+def exited(error: SystemExit) -> str:
+    """What to say when the code of a cell has ended Python, which nothing of this package does."""
+    return f"its code called sys.exit({'' if error.code is None else repr(error.code)}): raise an error that says why"
 
 
 def hear(inbox: "queue.Queue[dict[str, Any]]") -> None:

@@ -146,7 +146,10 @@ class LocalExecutor(Executor):
             )
         last = "".join(f"\n  {line}" for line in worker.errors)
         if why.startswith(ENDED):
-            raise CellFailed(f"a worker {why} while it worked on {at}; {kept}. Its last words:{last}")
+            words = (
+                f"Its last words:{last}" if last else "It left no words: look for os._exit or a crash in native code"
+            )
+            raise CellFailed(f"a worker {why} while it worked on {at}; {kept}. {words}")
         raise CellFailed(
             f"a worker was stopped while it worked on {at}, since {why}: if the cell is that slow, give it a longer "
             f"--timeout SECONDS; if it hangs, look for a loop or a lock in its model, data or metric; {kept}"

@@ -76,7 +76,7 @@ def _before(body: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> N
     """Before each forward pass."""
     mine: Reading | None = getattr(body, READING, None)
     places: Places | None = getattr(body, PLACES, None)
-    if places is not None and named.get("output_attentions", getattr(body.config, "output_attentions", False)):
+    if places is not None and named.get("output_attentions", _always(body)):
         raise InputError(
             "output_attentions=True: a model that is read by a map of distances writes no table of its attention "
             "weights; leave it out, or call restore(model) first"
@@ -108,6 +108,10 @@ def _after(body: nn.Module, given: tuple[Any, ...], named: dict[str, Any], out: 
 
 def _caches(values: Iterable[Any]) -> Any:
     return (value for value in values if hasattr(value, "get_seq_length"))
+
+
+def _always(body: nn.Module) -> bool:
+    return bool(getattr(getattr(body, "config", None), "output_attentions", False))
 
 
 def _spell(reading: Reading | None) -> str:

@@ -155,7 +155,7 @@ def _tokens(model: Any) -> Tensor:
     """Eight tokens from all over the vocabulary, (1, 8)."""
     embedding = model.get_input_embeddings()
     device = model.device if embedding.weight.is_meta else embedding.weight.device
-    step = embedding.num_embeddings / (TOKENS + 1)
+    step = len(embedding.weight) / (TOKENS + 1)
     return torch.tensor([[int(step * (i + 1)) for i in range(TOKENS)]], device=device)
 
 

@@ -68,7 +68,8 @@ claim = Claim(
             than="full",
             metric="loss@256",
             margin=0.04,  # 2 % of about 2 nats
-            provenance="published (quality of full attention, at 512 codes and larger sizes); at this size version 1 contradicted it (0.129)",
+            provenance="published (quality of full attention, at 512 codes and larger sizes); at this size version 1 "
+            "contradicted it (0.129)",
             dated="2026-11-23",
         ),
         Greater(

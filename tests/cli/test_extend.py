@@ -126,7 +126,7 @@ def test_a_map_of_distances_cannot_be_saved(paribus_command, tiny, tmp_path):
         (("--to", "256", "--method", "pi", "--plot", "nodir/p.svg"), "--plot nodir/p.svg: there is no folder nodir"),
         (("--to", "256", "--method", "pi", "--out", "tiny"), "--out tiny: the checkpoint itself is there, and stays"),
         (("--to", "256", "--method", "pi", "--out", "x/../tiny/."), "the checkpoint itself is there, and stays"),
-        (("--to", "256", "--method", "pi", "--out", "tiny/config.json"), "--out tiny/config.json is not empty"),
+        (("--to", "256", "--method", "pi", "--out", "tiny/config.json"), "--out tiny/config.json is a file: choose"),
         (("--to", "256", "--method", "pi", "--out", "tiny/config.json/x"), "cannot write in"),
         (("--to", "256", "--method", "pi", "--out", "full"), "--out full is not empty: choose a new folder"),
         (("--to", "256", "--method", "pi", "--set", "factor=inf"), "--set factor=inf: expected a finite number"),

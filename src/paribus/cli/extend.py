@@ -122,7 +122,9 @@ def _check_out(out: Path, source: Path) -> None:
     own = source if source.is_dir() else source.parent
     if out.resolve() == own.resolve():
         raise InputError(f"--out {out}: the checkpoint itself is there, and stays as it is; choose a new folder")
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if out.exists() and not out.is_dir():
+        raise InputError(f"--out {out} is a file: choose a new folder")
+    if out.exists() and any(out.iterdir()):
         raise InputError(f"--out {out} is not empty: choose a new folder, or delete this one first")
     above = next(one for one in (out, *out.absolute().parents) if one.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):

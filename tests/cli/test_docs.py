@@ -16,7 +16,9 @@ import importlib
 import importlib.util
 import re
 import shlex
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import NamedTuple
 
 import pytest
@@ -82,7 +84,9 @@ WITH_CODE = [page for page in PAGES if any(block.language == "python" for block 
 
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: str(page.relative_to(ROOT)))
 def test_a_page_runs(page, paribus_command, monkeypatch):
-    scope = {"__name__": "docs"}
+    module = ModuleType("docs")
+    monkeypatch.setitem(sys.modules, module.__name__, module)  # what a page defines has a name at the top of a file
+    scope = module.__dict__
     monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
     for block in blocks(page.read_text(encoding="utf-8")):
         where = f"{page.relative_to(ROOT)}:{block.line}"

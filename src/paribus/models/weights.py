@@ -40,8 +40,8 @@ def weights(model: nn.Module) -> dict[str, Tensor]:
     lazy = [name for name, tensor in named.items() if is_lazy(tensor)]
     require(
         not lazy,
-        f"{', '.join(map(repr, lazy[:3]))} of the model has no shape before the first forward: give its layer the width "
-        "that comes in (nn.Linear for nn.LazyLinear), or call the module on some tokens where it is made",
+        f"{', '.join(map(repr, lazy[:3]))} of the model has no shape before the first forward: give its layer the "
+        "width that comes in (nn.Linear for nn.LazyLinear), or call the module on some tokens where it is made",
     )
     return {name: tensor.detach() for name, tensor in named.items()}
 

@@ -96,8 +96,6 @@ class Worker:
             return self.failure(digest, str(error), error.exit_code)
         except OSError as error:
             return self.failure(digest, unwritten(error, self.folder), 1)
-        except SystemExit as error:
-            return self.failure(digest, exited(error), 1)
         except Exception as error:  # whatever a user's model or metric raises belongs to this cell, not to the run
             return self.failure(digest, f"{type(error).__name__}: {error}", 1)
 
@@ -149,7 +147,12 @@ def main() -> None:
         say(Worker.failure(None, f"a worker could not start: {error}", code))
         threading.Event().wait()  # until the parent stops it
     while True:
-        say(worker.answer(inbox.get()))
+        wanted = inbox.get()
+        try:
+            told = worker.answer(wanted)
+        except SystemExit as error:  # here and not above: a cluster ends its jobs so, to send them again
+            told = Worker.failure(wanted["cell"], exited(error), 1)
+        say(told)
 
 
 if __name__ == "__main__":

@@ -128,6 +128,14 @@ class Profile(Part):
     stack: int = 1  # seeds of one arm that are trained as one batched model, see lab/stack.py
     note: str = ""  # where the rate or the expected sd come from
 
+    def steps(self, tokens_per_step: int) -> int:
+        """How many steps a training of the whole budget has."""
+        assert self.budget is not None
+        return max(1, round(self.budget.tokens / tokens_per_step))
+
+    def tuning_steps(self, tokens_per_step: int) -> int:
+        return max(1, round(self.steps(tokens_per_step) * self.tuning_fraction))
+
     def check(self) -> None:
         require(len(self.seeds) >= 1, "seeds = (): expected at least one")
         require(len(set(self.seeds)) == len(self.seeds), f"seeds = {self.seeds}: the same seed twice")

@@ -67,12 +67,11 @@ class Plan:
 
     @property
     def steps(self) -> int:
-        assert self.profile.budget is not None
-        return max(1, round(self.profile.budget.tokens / self.tokens_per_step))
+        return self.profile.steps(self.tokens_per_step)
 
     @property
     def tuning_steps(self) -> int:
-        return max(1, round(self.steps * self.profile.tuning_fraction))
+        return self.profile.tuning_steps(self.tokens_per_step)
 
     @property
     def budgets(self) -> tuple[int, ...]:

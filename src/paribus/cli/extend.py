@@ -50,7 +50,8 @@ def extend(
                 raise InputError(
                     f"{name} with --explain, which compares all methods by numbers and reads nothing: leave one out"
                 )
-        explained = _explained(model, to, window, set_)
+        with Console(stderr=True).status("looking for the smallest base: seconds, up to a minute for a million tokens"):
+            explained = _explained(model, to, window, set_)
         if as_json:
             typer.echo(json.dumps(asdict(explained)))
         else:

@@ -19,7 +19,7 @@ from paribus.positions.maps.base import PositionMap
 from paribus.positions.rotary import Rotary
 from paribus.theory.rope_base import lower_bound_within, max_length
 
-EFFORT = 3e8  # of the search for the smallest base: a second or two
+EFFORT = 3e10  # of the search for the smallest base: enough for a million tokens, about a minute at most
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,14 @@ def facts(config: Mapping[str, Any]) -> tuple[Rotary, int, int]:
 
 
 def explain(
-    rotary: Rotary, head_dim: int, trained: int, asked: int, methods: Mapping[str, Sequence[Change]]
+    rotary: Rotary,
+    head_dim: int,
+    trained: int,
+    asked: int,
+    methods: Mapping[str, Sequence[Change]],
+    effort: float = EFFORT,
 ) -> Explanation:
-    """methods: name -> changes to compare. Raises InputError when asked <= trained."""
+    """methods: name -> changes to compare. effort: see `lower_bound_within`. Raises InputError when asked <= trained."""
     if asked <= trained:
         raise InputError(f"--to {asked}: the model was trained at {trained}; ask for a longer length")
     theta = rotary.frequencies(head_dim)
@@ -89,7 +94,7 @@ def explain(
         Pair(i, float(theta[i]), 1 / float(turn[i]), trained * float(turn[i]), asked * float(turn[i]))
         for i in range(len(theta))
     )
-    bound, found = lower_bound_within(EFFORT, asked, head_dim)
+    bound, found = lower_bound_within(effort, asked, head_dim)
     plain = {"plain": (rotary,)}
     effects = tuple(
         _effect(name, rotary, changes, head_dim, trained, asked) for name, changes in {**plain, **methods}.items()

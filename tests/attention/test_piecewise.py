@@ -25,9 +25,9 @@ from paribus.positions.alibi import ALiBi
 from paribus.positions.base import Position
 from paribus.positions.maps.base import PositionMap
 from paribus.positions.maps.rerope import ReRoPE
-from paribus.positions.maps.streaming import StreamingLLM
 from paribus.positions.no_position import NoPosition
 from paribus.positions.rotary import Rotary
+from paribus.positions.scaling.dynamic_ntk import DynamicNTK
 from paribus.positions.t5_bias import T5Bias
 from paribus.positions.xpos import XPos
 
@@ -160,10 +160,13 @@ def test_bfloat16(both, position):
     assert float((fast - exact).abs().max()) <= 2**-4 * float(exact.abs().max())
 
 
-@pytest.mark.parametrize("position", [Rotary(), NoPosition(), Rotary(map=ReRoPE(window=4))], ids=str)
-@pytest.mark.parametrize("window", [1, 5, 300])
+STAGED = Rotary(base=100.0, scaling=DynamicNTK(train_length=9, refresh=4))
+
+
+@pytest.mark.parametrize("position", [Rotary(), NoPosition(), STAGED, *MAPPED], ids=str)
+@pytest.mark.parametrize("window", [1, 5, 8, 300])
 def test_a_window_of_a_layer(both, position, window):
-    """Local layers of mixtures: RoPE, NoPE or a map under a sliding window."""
+    """Local layers of mixtures: RoPE, NoPE or any map under a sliding window."""
     layer = build(position, mask=Causal() & SlidingWindow(window=window)).double()
     x, weigh = torch.randn(2, 2, 23, 24, dtype=torch.float64)
     dense, fast = both(lambda: outputs_and_gradients(layer, x, torch.arange(23)[None], None, weigh))
@@ -311,6 +314,4 @@ def test_what_does_not_fit_is_left_to_others():
     mapped = Rotary(map=ReRoPE(window=4))
     assert program.piecewise(q, q, q, position=mapped, layout=None, **common) is None
     assert program.piecewise(q, q, q[..., :4], position=mapped, layout=Layout(), **common) is None
-    sinks = Rotary(map=StreamingLLM(window=4))  # a piece that has no form under a window
-    assert program.piecewise(q, q, q, position=sinks, layout=Layout(window=9), **common) is None
     assert program.piecewise(q, q, q, position=mapped, layout=Layout(), **common) is not None

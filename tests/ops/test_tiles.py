@@ -2,7 +2,7 @@
 
 import pytest
 
-from paribus.ops.tiles import Tile, band, below, shifted, together, trapezoids, windows
+from paribus.ops.tiles import Tile, band, below, shifted, together, trapezoids, windows, within_reach
 
 CASES = [(start, stop) for start in (0, 3, 9) for stop in (9, 10, 17, 31)]
 BANDS = [(0, None), (0, 5), (0, 1), (5, None), (2, 6), (0, 40), (3, 4), (5, 5), (4, 3)]
@@ -31,6 +31,15 @@ def test_a_band_in_tiles_strips_and_windows(start, stop, low, high):
 def test_below_a_left_edge():
     assert pairs(below(4, 7, 1, left=2)) == [(i, j) for i in range(4, 7) for j in range(2, i)]
     assert below(4, 7, 5, left=2) == []
+
+
+@pytest.mark.parametrize("high", [None, 1, 3, 6, 9, 40])
+@pytest.mark.parametrize(
+    ("start", "stop", "left", "right"), [(7, 12, 2, 7), (9, 10, 0, 3), (5, 20, 3, 3), (4, 4, 0, 2)]
+)
+def test_a_rectangle_within_reach(start, stop, left, right, high):
+    expected = [(i, j) for i in range(start, stop) for j in range(left, right) if high is None or i - j < high]
+    assert pairs(within_reach(start, stop, left, right, high)) == expected
 
 
 def test_a_long_band_is_few_tiles():

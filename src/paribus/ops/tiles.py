@@ -100,6 +100,22 @@ def band(start: int, stop: int, low: int, high: int | None) -> list[Tile]:
     return together(tiles)
 
 
+def within_reach(start: int, stop: int, left: int, right: int, high: int | None) -> list[Tile]:
+    """Rows start <= i < stop, columns left <= j < right with i - j < high, where right <= start: all come before."""
+    if start >= stop or left >= right:
+        return []
+    if high is None:
+        return [Tile("full", start, left, stop - start, right - left)]
+    cut = max(start, left + high)  # the first row that does not reach the leftmost column
+    tiles = [Tile("full", start, left, min(stop, cut) - start, right - left)] if start < cut else []
+    first, rows = cut - high + 1, min(stop, right + high - 1) - cut  # the last ones may reach none
+    if rows > 0:
+        tiles.append(Tile("upper", cut, first, rows, rows))
+        if first + rows < right:
+            tiles.append(Tile("full", cut, first + rows, rows, right - first - rows))
+    return tiles
+
+
 def windows(start: int, stop: int, low: int, high: int | None, rows: int) -> list[Tile]:
     """The pairs of `band` as masked windows of so many rows: one softmax a row, but masked pairs are computed too."""
     if high is None or high >= stop or high <= low:

@@ -5,11 +5,11 @@ at consecutive positions first, first + 1, ... and the queries are the keys with
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from paribus.ops.tiles import Tile, band, below, together, windows
+from paribus.ops.tiles import Tile, band, below, together, windows, within_reach
 
 
 class Pairs(ABC):
@@ -144,22 +144,38 @@ class Ahead(Pairs):
 
 @dataclass(frozen=True)
 class Sinks(Pairs):
-    """The first `count` positions, from `width` places away."""
+    """The first `count` positions, from `width` places away, to less than `high`."""
 
     count: int
     width: int
+    high: int | None = None  # None: any number
 
     def __call__(self, m: Tensor, n: Tensor) -> Tensor:
-        return (n < self.count) & (m - n >= self.width)
+        inside = (n < self.count) & (m - n >= self.width)
+        return inside if self.high is None else inside & (m - n < self.high)
 
     def tiles(self, first: int, start: int, stop: int) -> list[Tile]:
         count = min(stop, self.count - first)
         if count <= 0:
             return []
+        whole = stop if self.high is None else min(stop, self.high)  # rows up to here reach every sink before them
         full = self.width + count - 1  # the first row that sees every sink
-        tiles = below(start, min(stop, full), self.width)
-        start = max(start, full)
-        return tiles + ([Tile("full", start, 0, stop - start, count)] if start < stop else [])
+        tiles = below(start, min(whole, full), self.width)
+        if max(start, full) < whole:
+            tiles.append(Tile("full", max(start, full), 0, whole - max(start, full), count))
+        # Then a row sees fewer from one to the next, and may be too near to the last of them.
+        for row in range(max(start, whole), min(stop, whole + count - 1)):
+            left, right = row - whole + 1, min(count, row - self.width + 1)
+            if left < right:
+                tiles.append(Tile("full", row, left, 1, right - left))
+        return tiles
+
+    def within(self, window: int) -> Pairs | None:
+        return replace(self, high=_less(window, self.high))
+
+    @property
+    def reach(self) -> int | None:
+        return self.high
 
     @property
     def earliest(self) -> int | None:
@@ -168,16 +184,22 @@ class Sinks(Pairs):
 
 @dataclass(frozen=True)
 class ChunksBack(Pairs):
-    """Keys of the chunk `least` to `most` chunks before the query's own, chunks being `size` positions; n <= m."""
+    """Keys of the chunk `least` to `most` chunks before the query's own, chunks being `size` positions; n <= m.
+
+    high: and less than so many places back; None: any number.
+    """
 
     size: int
     least: int
     most: int | None
+    high: int | None = None
 
     def __call__(self, m: Tensor, n: Tensor) -> Tensor:
         back = m // self.size - n // self.size
         inside = (back >= self.least) & (n <= m)
-        return inside if self.most is None else inside & (back <= self.most)
+        if self.most is not None:
+            inside = inside & (back <= self.most)
+        return inside if self.high is None else inside & (m - n < self.high)
 
     def tiles(self, first: int, start: int, stop: int) -> list[Tile]:
         found = []
@@ -185,27 +207,48 @@ class ChunksBack(Pairs):
             edge = chunk * self.size - first  # index of the chunk's first key
             rows = max(start, edge), min(stop, edge + self.size)
             left = 0 if self.most is None else max(0, edge - self.most * self.size)
-            if self.least == 0:
+            if self.least == 0 and self.high is None:
                 found += below(*rows, 0, left)
-            elif (right := edge - (self.least - 1) * self.size) > left:
-                found.append(Tile("full", rows[0], left, rows[1] - rows[0], right - left))
+                continue
+            if self.least == 0:
+                own = max(0, edge)
+                inside = band(rows[0] - own, rows[1] - own, 0, self.high)
+                found += [replace(tile, row=tile.row + own, column=tile.column + own) for tile in inside]
+            found += within_reach(*rows, left, edge - max(0, self.least - 1) * self.size, self.high)
         return together(found)
+
+    def within(self, window: int) -> Pairs | None:
+        return replace(self, high=_less(window, self.high))
 
     def span(self, m: int) -> tuple[int, int] | None:
         edge = m // self.size * self.size
         high = max(0, min(m + 1, edge - (self.least - 1) * self.size))
-        return (0 if self.most is None else min(high, max(0, edge - self.most * self.size))), high
+        low = 0 if self.most is None else min(high, max(0, edge - self.most * self.size))
+        return (low if self.high is None else min(high, max(low, m - self.high + 1))), high
+
+    @property
+    def reach(self) -> int | None:
+        return self.high
 
 
 @dataclass(frozen=True)
 class Queries(Pairs):
-    """All pairs n <= m of the queries at the positions low <= m < high."""
+    """All pairs n <= m of the queries at the positions low <= m < high, less than `window` places apart."""
 
     low: int
     high: int
+    window: int | None = None  # None: any number
 
     def __call__(self, m: Tensor, n: Tensor) -> Tensor:
-        return (m >= self.low) & (m < self.high) & (n <= m)
+        inside = (m >= self.low) & (m < self.high) & (n <= m)
+        return inside if self.window is None else inside & (m - n < self.window)
 
     def tiles(self, first: int, start: int, stop: int) -> list[Tile]:
-        return below(max(start, self.low - first), min(stop, self.high - first), 0)
+        return band(max(start, self.low - first), min(stop, self.high - first), 0, self.window)
+
+    def within(self, window: int) -> Pairs | None:
+        return replace(self, window=_less(window, self.window))
+
+
+def _less(window: int, before: int | None) -> int:
+    return window if before is None else min(window, before)

@@ -124,7 +124,7 @@ class Rotary(Position):
     ) -> list[Share] | None:
         stop, start = k.shape[2], k.shape[2] - q.shape[2]
         if self.scaling.changes:
-            return None if window is not None else self._staged_shares(q, k, q_positions, k_positions, first)
+            return self._staged_shares(q, k, q_positions, k_positions, first, window)
         found = []
         for piece in self.map.causal_pieces():
             pairs = piece.pairs if window is None else piece.pairs.within(window)
@@ -142,13 +142,15 @@ class Rotary(Position):
             )
         return found
 
-    def _staged_shares(self, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor, first: int) -> list[Share]:
+    def _staged_shares(
+        self, q: Tensor, k: Tensor, q_positions: Tensor, k_positions: Tensor, first: int, window: int | None
+    ) -> list[Share]:
         stop, start = k.shape[2], k.shape[2] - q.shape[2]
         found = []
         for stage in self.scaling.stages(first + start, first + stop):
             fixed = replace(self, scaling=stage.scaling)
             rows, columns = fixed._turns(stay, q_positions, q), fixed._turns(stay, k_positions, k)
-            tiles = Queries(stage.first, stage.stop).tiles(first, start, stop)
+            tiles = Queries(stage.first, stage.stop, window).tiles(first, start, stop)
             found.append(Share(shifted(tiles, start), None, *rows, *columns))
         return found
 

@@ -58,14 +58,27 @@ def test_tiles_are_the_pairs_of_a_piece(position_map, first, start, stop):
 
 
 @every
-@pytest.mark.parametrize("window", [1, 4, 100])
+@pytest.mark.parametrize("window", [1, 2, 4, 6, 9, 100])
 def test_a_window_narrows_a_piece(position_map, window):
-    m, n = torch.meshgrid(torch.arange(40), torch.arange(40), indexing="ij")
+    """As a question, in tiles, and in what a query can reach."""
     for piece in position_map.causal_pieces():
         narrow = piece.pairs.within(window)
-        if narrow is not None:
-            expected = piece.pairs(m, n) & (m - n < window) & (n <= m)
-            assert torch.equal(narrow(m, n) & (n <= m), expected)
+        assert narrow is not None
+        for first, start, stop in [(0, 0, 40), (0, 3, 4), (3, 0, 41), (5, 17, 37)]:
+            m, n = torch.meshgrid(torch.arange(start, stop) + first, torch.arange(stop) + first, indexing="ij")
+            inside = piece.pairs(m, n) & (m - n < window) & (n <= m)
+            assert torch.equal(narrow(m, n) & (n <= m), inside)
+            expected = {(int(i) + start, int(j)) for i, j in inside.nonzero()}
+            pairs = [pair for tile in narrow.tiles(first, start, stop) for pair in tile.pairs()]
+            assert len(pairs) == len(set(pairs))
+            assert set(pairs) == expected
+            if narrow.reach is not None:
+                assert not inside[m - n >= narrow.reach].any()
+        for m in range(40):
+            if (span := narrow.span(m)) is not None:
+                n = torch.arange(m + 1)
+                owned = narrow(torch.full_like(n, m), n)
+                assert owned.nonzero().flatten().tolist() == list(range(*span))
 
 
 @every

@@ -226,15 +226,6 @@ def test_bfloat16(config):
     assert float((rounded.double() - exact).square().mean().sqrt()) <= 0.05 * float(exact.square().mean().sqrt())
 
 
-def refuses(mixer: Mixer, x: Tensor, mask: Any) -> None:
-    """A mixer that takes no masks says so, in words, in both of its ways."""
-    at = torch.arange(x.shape[1])[None]
-    with pytest.raises(InputError, match="would move"):
-        mixer(x, at, mask)
-    with pytest.raises(InputError, match="would move"):
-        mixer.prefill(x, at, mixer.start(len(x), x.shape[1], x.dtype, x.device), mask)
-
-
 @both_programs
 @every
 @torch.no_grad()
@@ -243,9 +234,6 @@ def test_left_padding_changes_nothing(config, dense_up_to, monkeypatch):
     monkeypatch.setattr(backends, "DENSE_UP_TO", dense_up_to)
     mixer = build(config)
     x, _ = inputs(config, 7)
-    if not config.takes_masks:
-        refuses(mixer, x, Visible(valid=((True,) * 7,) * BATCH))
-        return
     valid = torch.tensor([[0, 0, 0, 0, 0, 0, 0], [1, 1, 1, 0, 0, 0, 0], [1, 1, 1, 1, 1, 1, 0]]) == 0
     at = (valid.cumsum(dim=1) - 1).clamp(min=0)
     padded = mixer(x, at, Visible(valid=valid))
@@ -266,9 +254,6 @@ def test_packed_documents_do_not_see_one_another(config):
     x = torch.randn(1, 9, config.d_model)
     at = torch.tensor([[0, 1, 2, 3, 0, 0, 1, 2, 3]])
     documents = Document(ids=((0, 0, 0, 0, 1, 2, 2, 2, 2),))
-    if not config.takes_masks:
-        refuses(mixer, x, documents)
-        return
     packed = mixer(x, at, documents)
     for part in (slice(0, 4), slice(4, 5), slice(5, 9)):
         alone = mixer(x[:, part], at[:, part])

@@ -1,14 +1,19 @@
 """Chunks and the sum across them by hand, both directions; what is refused."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from paribus.attention.gated_chunks import GatedChunks
 from paribus.attention.masks.bidirectional import Bidirectional
 from paribus.attention.masks.causal import Causal
+from paribus.attention.masks.document import Document
 from paribus.attention.masks.sliding_window import SlidingWindow
+from paribus.attention.masks.visible import Visible
 from paribus.core.errors import ConfigError, InputError
 from paribus.layers.parameters import draw
 from paribus.positions.maps.rerope import ReRoPE
@@ -108,3 +113,74 @@ def test_another_state():
     other = build(replace(CONFIG, chunk=5)).start(2, 9, torch.float64, torch.device("cpu"))
     with pytest.raises(InputError, match="a chunked gated unit of 4 rows of 47 numbers cannot read this OneChunk"):
         build(CONFIG).prefill(X, AT, other)
+
+
+def alone(layer, x, valid):
+    """Each sequence read by itself, without its padding; zeros on the padding."""
+    y = torch.zeros_like(x)
+    for row, kept in enumerate(valid):
+        y[row, kept] = layer(x[row : row + 1, kept], torch.arange(int(kept.sum()))[None])[0]
+    return y
+
+
+def places(valid):
+    return (valid.cumsum(dim=1) - 1).clamp(min=0)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None)
+@torch.no_grad()
+def test_texts_of_several_lengths_in_any_pieces(data):
+    """Padding anywhere, chunks that begin elsewhere in each sequence, pieces of any length."""
+    n = data.draw(st.integers(1, 17))
+    valid = torch.tensor(data.draw(st.lists(st.lists(st.booleans(), min_size=n, max_size=n), min_size=3, max_size=3)))
+    cuts = sorted({0, n, *data.draw(st.lists(st.integers(0, n), max_size=4))})
+    layer = build(replace(CONFIG, chunk=data.draw(st.integers(1, 5))))
+    x = torch.randn(3, n, 24, dtype=torch.float64, generator=torch.Generator().manual_seed(n))
+    wanted, mask, at = alone(layer, x, valid), Visible(valid=valid), places(valid)
+    torch.testing.assert_close(layer(x, at, mask), wanted)
+    state = layer.start(3, n, torch.float64, x.device)
+    for start, stop in pairwise(cuts):
+        part = slice(start, stop)
+        y, state = layer.prefill(x[:, part], at[:, part], state, mask)
+        torch.testing.assert_close(y, wanted[:, part])
+
+
+@pytest.mark.parametrize("mask", [Causal(), Bidirectional()], ids=str)
+def test_padding_and_the_dense_twin_with_gradients(mask):
+    layer = build(replace(CONFIG, mask=mask))
+    valid = torch.ones(2, 11, dtype=torch.bool)
+    valid[0, :3] = valid[1, 9:] = valid[1, 4] = False
+    at, seen = places(valid), Visible(valid=valid)
+    one_text = Document(ids=torch.zeros(2, 11, dtype=torch.int64))
+    found = []
+    for read in (
+        lambda x: layer(x, at, seen),
+        lambda x: layer(x, at, one_text & seen),
+        lambda x: alone(layer, x, valid),
+    ):
+        x = X.clone().requires_grad_()
+        y = read(x)[valid]
+        weights = list(layer.parameters())
+        found.append((y.detach(), *torch.autograd.grad(y.square().sum(), [x, *weights])))
+    for fast, dense, each in zip(*found, strict=True):
+        torch.testing.assert_close(fast, each)
+        torch.testing.assert_close(dense, each)
+
+
+@pytest.mark.parametrize("mask", [Causal(), Bidirectional()], ids=str)
+@torch.no_grad()
+def test_documents_of_more_than_a_chunk(mask):
+    layer = build(replace(CONFIG, mask=mask))
+    ids = torch.tensor([[0] * 9 + [1] * 2, [0] * 5 + [1] * 6])
+    at = torch.stack([torch.cat([torch.arange(9), torch.arange(2)]), torch.cat([torch.arange(5), torch.arange(6)])])
+    packed = layer(X, at, Document(ids=ids))
+    for row, cut in enumerate((9, 5)):
+        for part in (slice(0, cut), slice(cut, 11)):
+            each = layer(X[row : row + 1, part], at[row : row + 1, part])
+            torch.testing.assert_close(packed[row : row + 1, part], each)
+
+
+def test_a_mask_that_names_no_texts():
+    with pytest.raises(InputError, match="SlidingWindow: chunks are counted from the first token of a text"):
+        build(CONFIG)(X, AT, SlidingWindow(window=3) & Visible(valid=torch.ones(2, 11, dtype=torch.bool)))

@@ -81,17 +81,13 @@ def test_cached_generation_is_the_most_likely_text(mixer, length):
     "mixer", [*EVERY, (GroupedQuery.Config(n_heads=4), LinearAttention.Config(n_heads=4))], ids=str
 )
 def test_every_mixer_generates(mixer):
-    """Prompts of one length and of several, in chunks; a mixer that counts from the first token refuses padding."""
+    """Prompts of one length and of several, in chunks."""
     built = built_of(mixer, d_model=16 if isinstance(mixer, tuple) else mixer.d_model)
     assert torch.equal(generate(built, prompt(), 13, chunk=2), slowly(built, prompt(), 13))
     prompts = [prompt(batch=1, length=n, seed=n)[0] for n in (1, 7, 4)]
-    if getattr(mixer, "takes_masks", True):
-        together = generate(built, prompts, 5, chunk=3)
-        for row, one in enumerate(prompts):
-            assert torch.equal(together[row : row + 1], generate(built, one[None], 5))
-    else:
-        with pytest.raises(InputError, match="give sequences of one length"):
-            generate(built, prompts, 5)
+    together = generate(built, prompts, 5, chunk=3)
+    for row, one in enumerate(prompts):
+        assert torch.equal(together[row : row + 1], generate(built, one[None], 5))
 
 
 def test_tokens_come_one_by_one():

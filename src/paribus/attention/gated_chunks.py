@@ -7,7 +7,8 @@ grows with n; decoding remembers one chunk and T. The published description leav
 mean over the tokens that it holds, so that nothing grows with the length, and a chunk is always divided by C.
 Without a causal mask a chunk sees itself whole, and T is the sum over all tokens.
 
-Chunks are counted from the first token, so that padding and packed documents would change what is read: refused.
+Chunks are counted from the first token that a sequence has: padding is no token, and each document of a packed row
+counts its own (`forward` with all pairs). So a text reads the same alone and beside others.
 """
 
 from typing import Any, ClassVar
@@ -18,6 +19,11 @@ from torch import Tensor
 from paribus.attention.checks import check_mask_of_sums, check_order_is_told, check_state_is_of, check_turns_alone
 from paribus.attention.masks.base import Mask
 from paribus.attention.masks.causal import Causal
+from paribus.attention.masks.combine import And
+from paribus.attention.masks.document import Document
+from paribus.attention.masks.visible import Visible
+from paribus.attention.one_chunk import OneChunk
+from paribus.attention.padding import hides_keys_only, put_back, taken, tokens_first, valid_keys
 from paribus.attention.visibility import refuse_to_look_ahead
 from paribus.core.config import require
 from paribus.core.errors import InputError
@@ -37,7 +43,6 @@ from paribus.theory import flops, memory
 class GatedChunks(Mixer):
     class Config(MixerConfig):
         source: ClassVar[str] = "Hua et al., Transformer Quality in Linear Time, arXiv:2202.10447, section 4"
-        takes_masks: ClassVar[bool] = False
         key_dim: int = 128  # s
         value_dim: int | None = None  # e; None: 2 d_model
         chunk: int = 256  # C
@@ -91,30 +96,40 @@ class GatedChunks(Mixer):
         self.out = Linear(config.d_value, d_model, gain=config.residual_gain)
 
     def forward(self, x: Tensor, positions: Tensor, mask: Mask | None = None) -> Tensor:
-        """x (batch, length, d_model); no `mask` beside the layer's own."""
-        _refuse(mask)
+        """x (batch, length, d_model); `mask` narrows the layer's own mask (padding, documents)."""
         if x.numel() == 0:
             return x
-        config = self.config
+        if mask is not None and not hides_keys_only(mask):
+            return self._dense(x, positions, mask)
+        config, n = self.config, x.shape[1]
+        order: Tensor | None = None
+        n_seen: Tensor | int = n
         q, far_q, rows = self._project(x, positions)
-        out, total, seen = [], None, 0
+        valid = valid_keys(mask, len(x), 0, n, x.device)
+        if valid is not None:
+            order, n_seen = tokens_first(valid), valid.sum(1)[:, None, None].clamp_min(1)
+            rows = rows.masked_fill(~valid[..., None], 0)
+            q, far_q, rows = (taken(each, order) for each in (q, far_q, rows))
+        total = None if config.causal else self._product(rows)
+        y = []
         chunks = list(zip(q.split(config.chunk, 1), far_q.split(config.chunk, 1), rows.split(config.chunk, 1)))
-        if not config.causal:
-            total, seen = self._grown(None, rows), x.shape[1]
         for index, (near_q, far, near) in enumerate(chunks):
-            out.append(self._read(near_q, far, near, total, seen, 0))
+            mean = None if total is None else total / (index * config.chunk if config.causal else n_seen)
+            y.append(self._read(near_q, far, near, 0, mean))
             if config.causal and index + 1 < len(chunks):
-                total, seen = self._grown(total, near), seen + near.shape[1]
-        return self._out(x, torch.cat(out, dim=1))
+                total = self._product(near) if total is None else total + self._product(near)
+        out = torch.cat(y, dim=1)
+        if order is not None and valid is not None:
+            out = put_back(out, order).masked_fill(~valid[..., None], 0)
+        return self._out(x, out)
 
-    def start(self, batch: int, capacity: int, dtype: torch.dtype, device: torch.device) -> "OneChunk":
+    def start(self, batch: int, capacity: int, dtype: torch.dtype, device: torch.device) -> OneChunk:
         """A state of constant size: `capacity` is not needed."""
         config = self.config
         refuse_to_look_ahead(config.mask)
         return OneChunk(batch, config.chunk, config.key_dim, config.d_value, dtype, device)
 
     def prefill(self, x: Tensor, positions: Tensor, state: Any, mask: Mask | None = None) -> tuple[Tensor, Any]:
-        _refuse(mask)
         config = self.config
         shape = (config.chunk, 2 * config.key_dim + config.d_value)
         if not isinstance(state, OneChunk) or state.rows.shape[1:] != shape:
@@ -126,20 +141,20 @@ class GatedChunks(Mixer):
         if x.numel() == 0:
             return x, state
         q, far_q, rows = self._project(x, positions)
-        out, done = [], 0
-        while done < x.shape[1]:
-            held = state.length % config.chunk
-            part = slice(done, done + min(config.chunk - held, x.shape[1] - done))
-            n = part.stop - part.start
-            state.rows[:, held : held + n] = rows[:, part]
-            near = state.rows[:, : held + n]
-            seen = state.length - held
-            out.append(self._read(q[:, part], far_q[:, part], near, state.total if seen else None, seen, held))
-            state.length += n
-            if held + n == config.chunk:
-                state.total = self._grown(state.total, near)
-            done = part.stop
-        return self._out(x, torch.cat(out, dim=1)), state
+        valid = valid_keys(mask, len(x), state.length, x.shape[1], x.device)
+        new: list[int] = [x.shape[1]] * len(x)
+        order: Tensor | None = None
+        if valid is not None:
+            order, new = tokens_first(valid), valid.sum(1).tolist()
+            q, far_q, rows = (taken(each, order) for each in (q, far_q, rows))
+        y = rows.new_zeros(*x.shape[:2], config.d_value)
+        for part, who in state.parts(new):
+            here: Any = slice(None) if len(who) == len(x) else torch.tensor(who, device=x.device)
+            near, before, mean = state.take(rows[here, part], who)
+            y[here, part] = self._read(q[here, part], far_q[here, part], near, before, mean)
+            state.advance(part.stop - part.start, who, self._product)
+        state.length += x.shape[1]
+        return self._out(x, y if order is None else put_back(y, order)), state
 
     def _project(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """q, q' and the rows [k, k', V], all turned by their places."""
@@ -155,51 +170,53 @@ class GatedChunks(Mixer):
         s = self.config.key_dim
         return rows[..., :s], rows[..., s : 2 * s], rows[..., 2 * s :]
 
-    def _read(self, q: Tensor, far_q: Tensor, near: Tensor, total: Tensor | None, seen: int, held: int) -> Tensor:
-        """Queries that stand behind `held` tokens of their chunk; `total` sums `seen` tokens of other chunks."""
+    def _read(self, q: Tensor, far_q: Tensor, near: Tensor, before: Tensor | int, mean: Tensor | None) -> Tensor:
+        """Queries that stand behind `before` tokens of their chunk; mean: of k' V^T over the tokens of other chunks."""
         config = self.config
         k, _, v = self._parts(near)
         pairs = (q @ k.transpose(1, 2) * config.key_dim**-0.5).relu().square() / config.chunk
         if config.causal:
-            pairs = pairs.tril(held)
+            place = torch.arange(k.shape[1], device=k.device)
+            pairs = pairs.masked_fill(place > before + place[: q.shape[1], None], 0)
         y = pairs @ v
-        if total is None:
-            return y
-        return y + (widened(far_q) @ (total / seen)).to(y.dtype)
+        return y if mean is None else y + (widened(far_q) @ mean).to(y.dtype)
 
-    def _grown(self, total: Tensor | None, near: Tensor) -> Tensor:
+    def _dense(self, x: Tensor, positions: Tensor, mask: Mask) -> Tensor:
+        """All pairs, as it is written: the slow twin, which honours documents too."""
+        config = self.config
+        _check_texts(mask)
+        place = torch.arange(x.shape[1], device=x.device)
+        seen = config.mask.within(mask).dense(len(x), 1, place, place)[:, 0]
+        # Of each token, how many of its own text are not behind it, itself counted.
+        number = (seen & (place <= place[:, None])).sum(-1)
+        chunk = (number.clamp_min(1) - 1) // config.chunk
+        query, key = chunk[:, :, None], chunk[:, None, :]
+        far = seen & (key < query) if config.causal else seen
+        q, far_q, rows = self._project(x, positions)
+        k, far_k, v = self._parts(rows)
+        pairs = (q @ k.transpose(1, 2) * config.key_dim**-0.5).relu().square() / config.chunk
+        distant = widened(far_q) @ widened(far_k).transpose(1, 2) / far.sum(-1, keepdim=True).clamp_min(1)
+        y = pairs.masked_fill(~(seen & (query == key)), 0) @ v
+        return self._out(x, y + (distant.masked_fill(~far, 0) @ widened(v)).to(y.dtype))
+
+    def _product(self, near: Tensor) -> Tensor:
+        """k'^T V of all tokens of these rows."""
         _, far_key, value = self._parts(near)
-        grown = widened(far_key).transpose(1, 2) @ widened(value)
-        return grown if total is None else total + grown
+        return widened(far_key).transpose(1, 2) @ widened(value)
 
     def _out(self, x: Tensor, y: Tensor) -> Tensor:
         return self.out(self.config.activation(self.gate(x)) * y)
 
 
-class OneChunk:
-    """rows: [k, k', V] of the tokens of the chunk that is being filled; total: sum of k' V^T over earlier chunks."""
-
-    def __init__(
-        self, batch: int, chunk: int, key_dim: int, value_dim: int, dtype: torch.dtype, device: torch.device
-    ) -> None:
-        self.rows = torch.zeros(batch, chunk, 2 * key_dim + value_dim, dtype=dtype, device=device)
-        wide = torch.float32 if dtype.itemsize < 4 else dtype
-        self.total = torch.zeros(batch, key_dim, value_dim, dtype=wide, device=device)
-        self.length = 0
-
-    @property
-    def batch(self) -> int:
-        return len(self.rows)
-
-    def nbytes(self) -> int:
-        return self.rows.numel() * self.rows.element_size() + self.total.numel() * self.total.element_size()
-
-
-def _refuse(mask: Mask | None) -> None:
-    if mask is not None:
+def _check_texts(mask: Mask) -> None:
+    """Padding and documents cut a row into texts; of anything else it cannot be said where its chunks begin."""
+    if isinstance(mask, And):
+        _check_texts(mask.left)
+        _check_texts(mask.right)
+    elif not isinstance(mask, Document | Visible):
         raise InputError(
-            f"chunks are counted from the first token, which {type(mask).__name__} would move: give sequences of one "
-            "length and one document each, or use GatedUnit"
+            f"{type(mask).__name__}: chunks are counted from the first token of a text, and this mask does not say "
+            "where one begins: use Visible (padding) and Document, or GatedUnit"
         )
 
 

@@ -26,3 +26,18 @@ def valid_keys(mask: Mask | None, batch: int, n_before: int, n: int, device: tor
         )
     mask.check_size(batch, n_before + n)
     return torch.as_tensor(mask.valid, dtype=torch.bool, device=device)[:, n_before : n_before + n]
+
+
+def tokens_first(valid: Tensor) -> Tensor:
+    """The order of places (batch, n) in which a sequence's tokens come first, as they stand, then its padding."""
+    return (~valid).to(torch.uint8).argsort(dim=1, stable=True)
+
+
+def taken(x: Tensor, order: Tensor) -> Tensor:
+    """x (batch, n, d) with its places in this order (batch, n)."""
+    return x.gather(1, order[..., None].expand(-1, -1, x.shape[-1]))
+
+
+def put_back(y: Tensor, order: Tensor) -> Tensor:
+    """Undo `taken`."""
+    return taken(y, order.argsort(dim=1))

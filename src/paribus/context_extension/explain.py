@@ -85,7 +85,10 @@ def explain(
     methods: Mapping[str, Sequence[Change]],
     effort: float = EFFORT,
 ) -> Explanation:
-    """methods: name -> changes to compare. effort: see `lower_bound_within`. Raises InputError when asked <= trained."""
+    """methods: name -> changes to compare. effort: of the search for the bound, see `lower_bound_within`.
+
+    Raises InputError when asked <= trained.
+    """
     if asked <= trained:
         raise InputError(f"--to {asked}: the model was trained at {trained}; ask for a longer length")
     theta = rotary.frequencies(head_dim)

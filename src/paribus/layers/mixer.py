@@ -19,8 +19,6 @@ from paribus.core.config import Part
 
 class MixerConfig(Part, ABC):
     families: ClassVar[tuple[str, ...]] = ("paribus.attention",)
-    # False: a call's own mask (padding, documents) is refused with an InputError.
-    takes_masks: ClassVar[bool] = True
     # True: positions may be places, (batch or 1, length, 2) of any numbers, if the position code takes them.
     takes_places: ClassVar[bool] = False
     # False: gradients are those of training (straight through a rounding), not those of the output.

@@ -8,12 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from paribus.attention import backends
-from paribus.attention.layout import Layout
 from paribus.attention.one_token import one_token
 from paribus.attention.piecewise import piecewise
 from paribus.attention.scales.base import Scale
-from paribus.attention.visibility import Visibility
 from paribus.context_extension.transformers_cache import Places
+from paribus.context_extension.transformers_mask import masking, seen
 from paribus.core.errors import InputError, optional
 from paribus.normalizers.softmax import Softmax
 from paribus.positions.base import Position
@@ -41,24 +40,8 @@ class Heads:
 def register() -> None:
     optional("transformers", "transformers")
     masks, models = import_module("transformers.masking_utils"), import_module("transformers.modeling_utils")
-
-    def visible(batch_size: int, q_length: int, kv_length: int, **told: Any) -> Tensor | None:
-        """None: plainly causal. (batch, 1, 1, n_keys): causal over keys with padding on the left. Else a whole table.
-
-        n_keys ends with the last query's own key, while a cache of fixed size has room behind it.
-        """
-        offset = told.get("kv_offset", 0)
-        end = int(told.get("q_offset", 0)) + q_length - offset
-        padding: Tensor | None = masks.prepare_padding_mask(told.get("attention_mask"), kv_length, offset)
-        valid = None if padding is None else padding[:, offset : offset + kv_length]
-        causal = told.get("mask_function", masks.causal_mask_function) is masks.causal_mask_function
-        if not causal or end != kv_length or (valid is not None and bool((valid[:, 1:] < valid[:, :-1]).any())):
-            table: Tensor = masks.sdpa_mask(batch_size, q_length, kv_length, **{**told, "allow_is_causal_skip": False})
-            return table[..., :end]
-        return None if valid is None or bool(valid.all()) else valid[:, None, None]
-
     models.AttentionInterface.register(NAME, attention)
-    masks.AttentionMaskInterface.register(NAME, visible)
+    masks.AttentionMaskInterface.register(NAME, masking(masks))
 
 
 def attention(
@@ -78,20 +61,20 @@ def attention(
     n_keys = key.shape[2] if mask is None else min(key.shape[2], mask.shape[-1])
     key, value = key[:, :, :n_keys], value[:, :, :n_keys]
     mask = None if mask is None else mask[..., :n_keys]
-    seen = _seen(mask, n_queries, n_keys, key)
+    shown = seen(mask, n_queries, n_keys, key)
     q_positions, k_positions, strays = _places(heads, told.get("position_ids"), n_queries, n_keys, query)
     scale = float(told.get("scaling") or query.shape[-1] ** -0.5)
     if heads.scale is not None:
-        query, key, scale = heads.scale(query, key, seen.n_keys if heads.scale.counts_keys else None)
+        query, key, scale = heads.scale(query, key, shown.n_keys if heads.scale.counts_keys else None)
     at: Any = {"position": heads.position, "q_positions": q_positions, "k_positions": k_positions, "scale": scale}
     at["normalizer"] = Softmax()
     out = None
     if n_queries > 1:
-        out = piecewise(query, key, value, **at, layout=seen.layout)
+        out = piecewise(query, key, value, **at, layout=shown.layout)
     elif strays is None or not _sees(strays, mask):  # which goes by how many keys lie between
-        out = one_token(query, key, value, **at, mask=seen.mask)
+        out = one_token(query, key, value, **at, mask=shown.mask)
     if out is None:
-        more: Any = {"mask": seen.mask, "causal": True, "plain_causal": seen.plain_causal}
+        more: Any = {"mask": shown.mask, "causal": True, "plain_causal": shown.plain_causal}
         out = backends.run(query, key, value, **at, **more, keys_rotated=False)
     return out.transpose(1, 2), None
 
@@ -125,21 +108,3 @@ def _sees(keys: Tensor, mask: Tensor | None) -> bool:
         return True
     shown = mask if mask.dtype == torch.bool else mask >= 0
     return bool((keys & shown[:, 0].any(dim=1)).any())
-
-
-def _seen(mask: Tensor | None, n_queries: int, n_keys: int, like: Tensor) -> Visibility:
-    """What the last queries see of the keys: `mask` is one of those that `register` tells of, or the user's table."""
-    index = torch.arange(n_keys, device=like.device)
-    last = index[n_keys - n_queries :]
-
-    def causal() -> Tensor:
-        return (index <= last[:, None])[None, None]
-
-    if mask is None:
-        few, everything = Layout(), n_queries in (1, n_keys)
-        return Visibility(None if everything else causal, few.n_keys(last, n_keys), True, n_queries == n_keys, few)
-    if mask.shape[2] == 1 and mask.dtype == torch.bool and bool((mask[..., 1:] >= mask[..., :-1]).all()):
-        few = Layout(valid=mask[:, 0, 0])
-        return Visibility(lambda: causal() & mask, few.n_keys(last, n_keys), True, False, few)
-    table = (mask if mask.dtype == torch.bool else mask >= 0) & (index <= last[:, None])
-    return Visibility(lambda: table, table.sum(dim=-1), True, False)

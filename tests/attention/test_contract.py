@@ -172,8 +172,8 @@ def test_the_state_has_the_bytes_that_are_said(config, dtype, each):
 
 
 def tensors_of(state: Any) -> list[Tensor]:
-    """Every tensor that a state holds, but for the positions."""
-    return [value for name, value in vars(state).items() if isinstance(value, Tensor) and name != "positions"]
+    """Every tensor that a state holds."""
+    return [value for value in vars(state).values() if isinstance(value, Tensor)]
 
 
 @every
@@ -186,13 +186,6 @@ def test_the_bytes_are_those_of_the_storage(config):
     _, state = mixer.prefill(x, at, state)
     storages = {held.untyped_storage().data_ptr(): held.untyped_storage().nbytes() for held in tensors_of(state)}
     assert sum(storages.values()) == state.nbytes() == BATCH * config.state_bytes(LENGTH)
-    # What is not counted: the position of each token that has a place of its own.
-    if (positions := getattr(state, "positions", None)) is not None:
-        places = sum(getattr(state, name).shape[axis] for name, axis in PLACES if hasattr(state, name))
-        assert positions.untyped_storage().nbytes() == 8 * BATCH * places
-
-
-PLACES = (("keys", 2), ("sink_keys", 2), ("rows", 1), ("codes", 2))  # what holds tokens, and its axis of them
 
 
 SMOOTH = [example for example in EXAMPLES if example.causal and example.differentiable]

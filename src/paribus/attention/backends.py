@@ -132,7 +132,7 @@ def run(
     *,
     position: Position,
     q_positions: Tensor,
-    k_positions: Tensor,
+    k_positions: Tensor | None,
     keys_rotated: bool,
     scale: float,
     normalizer: Normalizer,
@@ -144,15 +144,15 @@ def run(
 
     mask: boolean, broadcastable to the scores, or None where every pair is seen or `plain_causal` holds.
     causal: no query sees a later key. plain_causal: the mask is exactly the causal one over the same tokens.
-    keys_rotated: k comes from a cache of rotated keys.
+    keys_rotated: k comes from a cache of rotated keys. k_positions: None of such a cache, which keeps none.
     """
-    bias = position.bias(q.shape[1], q_positions, k_positions)
+    bias = None if k_positions is None else position.bias(q.shape[1], q_positions, k_positions)
     able = our_kernels(q, k, v, scale) if plain_causal else ()
     one_query = q.shape[2] == 1 and k.shape[2] > 1
     choice = choose(normalizer, position, bias is not None, k.shape[2], q.device.type, plain_causal, able, one_query)
     if choice.program != "dense" or keys_rotated:
         rotated_q = position.rotate(q, q_positions)
-        rotated_k = k if keys_rotated else position.rotate_key(k, k_positions)
+        rotated_k = k if keys_rotated or k_positions is None else position.rotate_key(k, k_positions)
         if plain_causal and choice.program != "dense":
             choice = choose_causal(choice, rotated_q, rotated_k, v, scale, able)
         tell(choice.why, rotated_q, rotated_k, v)
@@ -169,6 +169,7 @@ def run(
             return fused(rotated_q, rotated_k, v, scale=scale, mask=mask, causal=plain_causal)
         pieces = [Piece(rotated_q, rotated_k, None)]
     else:
+        assert k_positions is not None
         tell(choice.why, q, k, v)
         pieces = position.pieces(q, k, q_positions, k_positions, causal)
     if plain_causal:

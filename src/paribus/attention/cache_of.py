@@ -32,6 +32,17 @@ def stored(position: Position, length: int) -> int:
     return 2 * (min(length, ring_width(pieces)) + min(length, count_sinks(pieces)))
 
 
+def placed(position: Position, length: int) -> int:
+    """How many positions the cache holds beside them."""
+    if not position.reads_key_positions:
+        return 0
+    if cache_of(position) is not SinkKeys:
+        return length
+    assert isinstance(position, Rotary)
+    pieces = position.map.causal_pieces()
+    return min(length, ring_width(pieces)) + min(length, count_sinks(pieces))
+
+
 def scored(position: Position, length: int) -> int:
     """How many keys of a head the decoding step of token number `length` scores; of sinks the places that wait too."""
     if cache_of(position) is not SinkKeys:

@@ -19,7 +19,10 @@ from paribus.positions.base import Position
 
 
 class KeyValueCache:
-    """Keys and values (batch, kv_heads, capacity, head_dim) and positions (batch, capacity); `length` are in use."""
+    """Keys and values (batch, kv_heads, capacity, head_dim); `length` are in use.
+
+    positions (batch, capacity), of those keys, where the position code asks for them; else None.
+    """
 
     rotated: ClassVar[bool] = False
 
@@ -35,7 +38,9 @@ class KeyValueCache:
     ) -> None:
         self.keys = torch.zeros(batch, kv_heads, capacity, head_dim, dtype=dtype, device=device)
         self.values = torch.zeros_like(self.keys)
-        self.positions = torch.zeros(batch, capacity, dtype=torch.int64, device=device)
+        self.positions: Tensor | None = None
+        if position is None or position.reads_key_positions:
+            self.positions = torch.zeros(batch, capacity, dtype=torch.int64, device=device)
         self.length = 0
         self.position = position  # whose keys these are; None: not said
 
@@ -65,20 +70,27 @@ class KeyValueCache:
             )
         return end
 
-    def append(self, keys: Tensor, values: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def append(self, keys: Tensor, values: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Store the next tokens and return everything stored, as views."""
         end = self.room_for(keys.shape[2])
         self.keys[:, :, self.length : end] = keys
         self.values[:, :, self.length : end] = values
-        # Of places with two coordinates the first is kept: rotated keys need neither.
-        self.positions[:, self.length : end] = positions if positions.ndim == 2 else positions[..., 0]
+        at = None
+        if self.positions is not None:
+            self.positions[:, self.length : end] = positions
+            at = self.positions[:, :end]
         self.length = end
-        return self.keys[:, :, :end], self.values[:, :, :end], self.positions[:, :end]
+        return self.keys[:, :, :end], self.values[:, :, :end], at
 
     def nbytes(self) -> int:
-        """Bytes of keys and values that are in use, without the 8 bytes a token of `positions`."""
+        """Bytes that are in use."""
         one = self.keys[:, :, : self.length]
-        return 2 * one.numel() * one.element_size()
+        return 2 * one.numel() * one.element_size() + bytes_of_positions(self.positions, self.length)
+
+
+def bytes_of_positions(positions: Tensor | None, length: int) -> int:
+    """Of a cache's table of positions (batch, capacity), where it has one, the bytes of its first `length`."""
+    return 0 if positions is None else positions[:, :length].numel() * positions.element_size()
 
 
 class RotatedKeys(KeyValueCache):

@@ -86,7 +86,8 @@ class GatedUnit(Mixer):
             return projections + flops.attention(1, length, 1, matrices * self.key_dim, self.d_value)
 
         def state_bytes(self, length: int, bytes_each: int = 4) -> int:
-            return memory.row_cache_bytes(length, self.key_dim + self.d_value, bytes_each)
+            rows = memory.row_cache_bytes(length, self.key_dim + self.d_value, bytes_each)
+            return rows + self.position.reads_key_positions * length * memory.POSITION
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -112,7 +113,14 @@ class GatedUnit(Mixer):
 
     def start(self, batch: int, capacity: int, dtype: torch.dtype, device: torch.device) -> TokenRows:
         refuse_to_look_ahead(self.config.mask)
-        return TokenRows(batch, capacity, self.config.key_dim + self.config.d_value, dtype, device)
+        return TokenRows(
+            batch,
+            capacity,
+            self.config.key_dim + self.config.d_value,
+            dtype,
+            device,
+            self.config.position.reads_key_positions,
+        )
 
     def prefill(self, x: Tensor, positions: Tensor, state: Any, mask: Mask | None = None) -> tuple[Tensor, Any]:
         config, wide = self.config, self.config.key_dim + self.config.d_value
@@ -150,7 +158,7 @@ class GatedUnit(Mixer):
         k: Tensor,
         v: Tensor,
         q_positions: Tensor,
-        k_positions: Tensor,
+        k_positions: Tensor | None,
         seen: Visibility,
         scale: float,
         keys_rotated: bool,

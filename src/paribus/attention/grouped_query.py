@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from paribus.attention import backends
-from paribus.attention.cache_of import cache_of, scored, stored
+from paribus.attention.cache_of import cache_of, placed, scored, stored
 from paribus.attention.caches import KeyValueCache
 from paribus.attention.checks import check_heads_divide, check_order_is_told, check_state_is_of
 from paribus.attention.mapped_keys import MappedKeys
@@ -33,7 +33,7 @@ from paribus.normalizers.base import Normalizer
 from paribus.normalizers.softmax import Softmax
 from paribus.positions.base import Position
 from paribus.positions.rotary import Rotary
-from paribus.theory import flops
+from paribus.theory import flops, memory
 
 
 class GroupedQuery(Mixer):
@@ -101,7 +101,8 @@ class GroupedQuery(Mixer):
             )
 
         def state_bytes(self, length: int, bytes_each: int = 4) -> int:
-            return stored(self.position, length) * self.kv_heads * self.d_head * bytes_each
+            vectors = stored(self.position, length) * self.kv_heads * self.d_head * bytes_each
+            return vectors + placed(self.position, length) * memory.POSITION
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -179,7 +180,7 @@ class GroupedQuery(Mixer):
         k: Tensor,
         v: Tensor,
         q_positions: Tensor,
-        k_positions: Tensor,
+        k_positions: Tensor | None,
         seen: Visibility,
         scale: float,
         keys_rotated: bool,

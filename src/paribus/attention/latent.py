@@ -148,7 +148,11 @@ class Latent(Mixer):
             return apart + min(absorbed, expanded) + flops.attention(1, length, heads, more * key, 0)
 
         def state_bytes(self, length: int, bytes_each: int = 4) -> int:
-            return memory.latent_cache_bytes(length, self.latent, self.rope_dim, bytes_each)
+            rows = memory.latent_cache_bytes(length, self.latent, self.rope_dim, bytes_each)
+            return rows + self.decoupled().reads_key_positions * length * memory.POSITION
+
+        def decoupled(self) -> Decoupled:
+            return Decoupled(inner=self.position, width=self.rope_dim)
 
     def __init__(self, config: Config) -> None:
         super().__init__()
@@ -166,7 +170,7 @@ class Latent(Mixer):
         self.query = Linear(d_model if config.query_latent is None else config.query_latent, d_query)
         self.out = Linear(heads * config.d_value, d_model, gain=config.residual_gain)
         self.normalizer = config.normalizer.build()
-        self.position = Decoupled(inner=config.position, width=config.rope_dim)
+        self.position = config.decoupled()
 
     def forward(self, x: Tensor, positions: Tensor, mask: Mask | None = None, form: Form = "expanded") -> Tensor:
         """x (batch, length, d_model); `mask` narrows the layer's own mask (padding, documents); form as in prefill."""
@@ -179,7 +183,9 @@ class Latent(Mixer):
 
     def start(self, batch: int, capacity: int, dtype: torch.dtype, device: torch.device) -> TokenRows:
         refuse_to_look_ahead(self.config.mask)
-        return TokenRows(batch, capacity, self.config.latent + self.config.rope_dim, dtype, device)
+        return TokenRows(
+            batch, capacity, self.config.latent + self.config.rope_dim, dtype, device, self.position.reads_key_positions
+        )
 
     def prefill(
         self, x: Tensor, positions: Tensor, state: Any, mask: Mask | None = None, form: Form = "auto"
@@ -241,7 +247,7 @@ class Latent(Mixer):
         q: Tensor,
         rows: Tensor,
         q_positions: Tensor,
-        k_positions: Tensor,
+        k_positions: Tensor | None,
         seen: Visibility,
         form: Form,
         rotated: bool,
@@ -256,7 +262,7 @@ class Latent(Mixer):
         q: Tensor,
         rows: Tensor,
         q_positions: Tensor,
-        k_positions: Tensor,
+        k_positions: Tensor | None,
         seen: Visibility,
         scale: float,
         rotated: bool,
@@ -285,7 +291,7 @@ class Latent(Mixer):
         q: Tensor,
         rows: Tensor,
         q_positions: Tensor,
-        k_positions: Tensor,
+        k_positions: Tensor | None,
         seen: Visibility,
         scale: float,
         rotated: bool,
@@ -298,6 +304,7 @@ class Latent(Mixer):
         if rotated:
             pieces = [Piece(self.position.rotate(q, q_positions), keys, None)]
         else:
+            assert k_positions is not None
             pieces = self.position.pieces(q, keys, q_positions, k_positions, seen.causal)
         mask = seen.mask
         if seen.plain_causal:
@@ -308,7 +315,7 @@ class Latent(Mixer):
             scale=scale,
             normalizer=self.normalizer,
             mask=mask,
-            bias=self.position.bias(heads, q_positions, k_positions),
+            bias=None if k_positions is None else self.position.bias(heads, q_positions, k_positions),
         )
         return _per_head(read, self.value.weight.unflatten(0, (heads, -1)).transpose(1, 2))
 

@@ -21,6 +21,8 @@ from paribus.positions.rotary import Rotary
 class MappedKeys(KeyValueCache):
     """keys: as all pieces but the near one turn them. ring: the last w as the near one does, i in slot i mod w."""
 
+    positions: Tensor
+
     def __init__(
         self,
         batch: int,
@@ -31,8 +33,8 @@ class MappedKeys(KeyValueCache):
         device: torch.device,
         position: Position,
     ) -> None:
-        super().__init__(batch, kv_heads, capacity, head_dim, dtype, device, position)
         assert isinstance(position, Rotary)
+        super().__init__(batch, kv_heads, capacity, head_dim, dtype, device, position)
         self.rotary = position
         self.pieces = position.map.causal_pieces()
         self.ring = self.keys.new_zeros(batch, kv_heads, min(ring_width(self.pieces), capacity), head_dim)

@@ -28,7 +28,7 @@ def piecewise(
     *,
     position: Position,
     q_positions: Tensor,
-    k_positions: Tensor,
+    k_positions: Tensor | None,
     layout: Layout | None,
     scale: float,
     normalizer: Normalizer,
@@ -36,7 +36,7 @@ def piecewise(
 ) -> Tensor | None:
     """Attention of raw q over raw k and v, the queries being the last tokens; rows of padding are zeros.
 
-    keys_rotated: k comes from a cache of rotated keys.
+    keys_rotated: k comes from a cache of rotated keys. k_positions: None of such a cache, which keeps none.
     """
     if layout is None or not isinstance(normalizer, Softmax) or q.shape[2] == 1 or kernels.counted():
         return None
@@ -44,10 +44,10 @@ def piecewise(
     paddings = layout.padding(batch)
     if position.separable and _for_one_rotation(position, layout, paddings, q, k, v):
         q = position.rotate(q, q_positions)
-        k = k if keys_rotated else position.rotate_key(k, k_positions)
+        k = k if keys_rotated or k_positions is None else position.rotate_key(k, k_positions)
         position, k_positions = NoPosition(), torch.arange(n_keys, device=k.device)[None]
         q_positions = k_positions[:, n_keys - n_queries :]
-    elif keys_rotated or not _fits(position, layout, q, k, v):
+    elif keys_rotated or k_positions is None or not _fits(position, layout, q, k, v):
         return None
     if not _consecutive(q_positions, k_positions, paddings):
         return None

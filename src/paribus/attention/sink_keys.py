@@ -6,7 +6,7 @@ The query is turned anew for the sinks, not the sinks for the query: one product
 import torch
 from torch import Tensor
 
-from paribus.attention.caches import KeyValueCache
+from paribus.attention.caches import KeyValueCache, bytes_of_positions
 from paribus.attention.map_keys import count_sinks, ring_width, turn, turn_back
 from paribus.attention.one_query import Run, one_query
 from paribus.attention.ring import from_ring, last, to_ring
@@ -17,6 +17,8 @@ from paribus.positions.rotary import Rotary
 
 class SinkKeys(KeyValueCache):
     """keys and values: rings of the last w, token i in slot i mod w; sinks: the first few of each sequence."""
+
+    positions: Tensor
 
     def __init__(
         self,
@@ -45,7 +47,8 @@ class SinkKeys(KeyValueCache):
 
     def nbytes(self) -> int:
         used = self.keys[:, :, : self.length].numel() + self.sink_keys[:, :, : self.length].numel()
-        return 2 * used * self.keys.element_size()
+        places = min(self.length, self.keys.shape[2]) + min(self.length, self.sink_keys.shape[2])
+        return 2 * used * self.keys.element_size() + bytes_of_positions(self.positions, places)
 
     def append(self, keys: Tensor, values: Tensor, positions: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Store the next tokens; return the sinks, what the ring held, and the new ones, keys as they were given.

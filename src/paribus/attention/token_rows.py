@@ -3,15 +3,21 @@
 import torch
 from torch import Tensor
 
+from paribus.attention.caches import bytes_of_positions
 from paribus.core.errors import InputError
 
 
 class TokenRows:
-    """Rows (batch, capacity, width) and positions (batch, capacity), room reserved once; `length` are in use."""
+    """Rows (batch, capacity, width), room reserved once; `length` are in use.
 
-    def __init__(self, batch: int, capacity: int, width: int, dtype: torch.dtype, device: torch.device) -> None:
+    positions (batch, capacity) of the rows, where `placed`; else None.
+    """
+
+    def __init__(
+        self, batch: int, capacity: int, width: int, dtype: torch.dtype, device: torch.device, placed: bool
+    ) -> None:
         self.rows = torch.zeros(batch, capacity, width, dtype=dtype, device=device)
-        self.positions = torch.zeros(batch, capacity, dtype=torch.int64, device=device)
+        self.positions = torch.zeros(batch, capacity, dtype=torch.int64, device=device) if placed else None
         self.length = 0
 
     @property
@@ -22,7 +28,7 @@ class TokenRows:
     def capacity(self) -> int:
         return self.rows.shape[1]
 
-    def append(self, rows: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+    def append(self, rows: Tensor, positions: Tensor) -> tuple[Tensor, Tensor | None]:
         """Store the next tokens and return everything stored, as views."""
         end = self.length + rows.shape[1]
         if end > self.capacity:
@@ -31,10 +37,14 @@ class TokenRows:
                 "start it with a larger capacity, or give a shorter prompt"
             )
         self.rows[:, self.length : end] = rows
-        self.positions[:, self.length : end] = positions
+        at = None
+        if self.positions is not None:
+            self.positions[:, self.length : end] = positions
+            at = self.positions[:, :end]
         self.length = end
-        return self.rows[:, :end], self.positions[:, :end]
+        return self.rows[:, :end], at
 
     def nbytes(self) -> int:
-        """Bytes of the rows that are in use, without the 8 bytes a token of `positions`."""
-        return self.rows[:, : self.length].numel() * self.rows.element_size()
+        """Bytes that are in use."""
+        rows = self.rows[:, : self.length]
+        return rows.numel() * rows.element_size() + bytes_of_positions(self.positions, self.length)

@@ -153,7 +153,7 @@ class VQAttention(Mixer):
 
         def state_bytes(self, length: int, bytes_each: int = 4) -> int:
             return memory.code_table_bytes(
-                self.n_heads, self.quantizer.n_codes, self.d_head, 2 * self.block, bytes_each
+                self.n_heads, self.quantizer.n_codes, self.d_head, 2 * self.block, bytes_each, self.window is not None
             )
 
     def __init__(self, config: Config) -> None:
@@ -198,7 +198,14 @@ class VQAttention(Mixer):
         config = self.config
         refuse_to_look_ahead(config.mask)
         return CodeTable(
-            batch, config.n_heads, config.quantizer.n_codes, config.d_head, 2 * config.block, dtype, device
+            batch,
+            config.n_heads,
+            config.quantizer.n_codes,
+            config.d_head,
+            2 * config.block,
+            dtype,
+            device,
+            placed=config.window is not None,
         )
 
     def prefill(self, x: Tensor, positions: Tensor, state: Any, mask: Mask | None = None) -> tuple[Tensor, Any]:
@@ -253,7 +260,7 @@ class VQAttention(Mixer):
         v: Tensor,
         which: Tensor,
         codes: Tensor,
-        at: Tensor,
+        at: Tensor | None,
         far: Far | None,
         first: int,
         scale: float,
@@ -262,7 +269,7 @@ class VQAttention(Mixer):
         with torch.autocast(q.device.type, enabled=False):
             q, k, v = widened(q), widened(k), widened(v)
             turned_q = turned_k = None
-            if config.window is not None:
+            if at is not None and config.window is not None:
                 q, turned_q, turned_k = self._turned(q, k, at[:, first:], at)
             table = None if self.bias is None else self.bias.view(n_heads, -1)
             bias = near_bias(table, config.block, n_heads, q)
@@ -282,10 +289,9 @@ class VQAttention(Mixer):
         with torch.autocast(q.device.type, enabled=False):
             q, codes = widened(q), widened(self.quantizer.codes).to(state.mean.dtype)
             which = state.codes[:, :, :n].long()
-            index, at = which.clamp_min(0), state.positions[:, :n]
-            near = None
-            if config.window is not None:
-                k = look_up(codes, index)
+            index, near = which.clamp_min(0), None
+            if config.window is not None and state.positions is not None:
+                k, at = look_up(codes, index), state.positions[:, :n]
                 q, turned_q, turned_k = self._turned(q, k, at[:, -1:], at)
                 near = turned_q @ turned_k.transpose(2, 3)
             plain = torch.bmm(q[:, :, 0].transpose(0, 1), codes.transpose(1, 2)).transpose(0, 1).unsqueeze(2)

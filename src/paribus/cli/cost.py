@@ -28,8 +28,7 @@ def cost(
     """What a model costs, from its configuration alone; nothing is built or run.
 
     An arm of a claim is priced with the d_ff that the claim trains it with, solved for equal parameters or FLOPs.
-    Bytes of caches are those of keys, values and states; beside them a cache holds 8 bytes a token and layer that tell
-    positions.
+    Bytes of caches are all that they hold: keys, values and states, and the positions of keys where scores ask for them.
     """
     from dataclasses import asdict
     from json import dumps

@@ -44,8 +44,7 @@ class MixerConfig(Part, ABC):
     def state_bytes(self, length: int, bytes_each: int = 4) -> int:
         """Bytes of what decoding remembers of one sequence after `length` tokens: keys, values, latents, sums.
 
-        As published comparisons count it: a cache of tokens also holds the position of each, 8 bytes (int64) a token
-        and layer, which are not in it.
+        Where scores ask where a cached key stands (maps of distances, biases), 8 more a token: its position, int64.
         """
 
     @property

@@ -73,6 +73,11 @@ class Position(Part, ABC):
         """False where `bias` adds nothing, whatever the positions."""
         return type(self).bias is not Position.bias
 
+    @property
+    def reads_key_positions(self) -> bool:
+        """True when a cache must hold where its keys stand: they are stored as they are, or a bias asks for it."""
+        return not self.separable or self.has_bias
+
     def n_parameters(self) -> int:
         return 0
 

@@ -1,5 +1,6 @@
 """Bytes of a training run and of a decoding cache, as sums that can be checked by hand."""
 
+POSITION = 8  # bytes of the position of a token, int64
 ADAMW_STATES = 2  # first and second moment, both in the parameter's own precision
 
 
@@ -59,7 +60,12 @@ def chunk_state_bytes(chunk: int, key_dim: int, value_dim: int, bytes_each: int 
     return chunk * (2 * key_dim + value_dim) * bytes_each + key_dim * value_dim * max(4, bytes_each)
 
 
-def code_table_bytes(n_heads: int, n_codes: int, value_dim: int, near: int, bytes_each: int = 4) -> int:
-    """Mean value and count of every code in float32 or wider, and a value and an index of `near` tokens, per head."""
+def code_table_bytes(
+    n_heads: int, n_codes: int, value_dim: int, near: int, bytes_each: int = 4, placed: bool = False
+) -> int:
+    """Mean value and count of every code in float32 or wider, and a value and an index of `near` tokens, per head.
+
+    placed: the positions of near tokens, too.
+    """
     table = n_codes * (value_dim + 1) * max(4, bytes_each)
-    return n_heads * (table + near * (value_dim * bytes_each + 4))
+    return n_heads * (table + near * (value_dim * bytes_each + 4)) + placed * near * POSITION

@@ -28,7 +28,7 @@ def cost(
     """What a model costs, from its configuration alone; nothing is built or run.
 
     An arm of a claim is priced with the d_ff that the claim trains it with, solved for equal parameters or FLOPs.
-    Bytes of caches are all that they hold: keys, values and states, and the positions of keys where scores ask for them.
+    Bytes of caches are all that they hold: keys, values, states, and positions of keys where scores ask for them.
     """
     from dataclasses import asdict
     from json import dumps

@@ -85,8 +85,8 @@ claim = Claim(
             than="softmax 8x32",
             metric="time@32",
             margin=0.05,
-            provenance="published as arithmetic: the operation alone is cheaper beyond 16 widths, within a factor of 2; "
-            "doubted, since the count leaves out that projections are four times as large; blind",
+            provenance="published as arithmetic: the operation alone is cheaper beyond 16 widths, within a factor of "
+            "2; doubted, since the count leaves out that projections are four times as large; blind",
             dated="2026-11-23",
         ),
         Greater(

@@ -98,7 +98,7 @@ def _places(heads: Heads, told: Any, n_queries: int, n_keys: int, like: Tensor) 
         return index[:, n_keys - n_queries :], index, None
     if n_queries == n_keys and isinstance(told, Tensor) and told.shape[-1] == n_keys:
         return told, told, None  # also where a layer is computed anew for its gradient, passes later
-    k_positions, strays = heads.places.keys(n_keys)
+    k_positions, strays = heads.places.keys(n_keys, like.device)
     return k_positions[:, n_keys - n_queries :], k_positions, strays
 
 

@@ -23,7 +23,7 @@ class Places:
     def __init__(self) -> None:
         self.before: Tensor | None = None  # (batch or 1, n_cached)
         self.now: Tensor | None = None  # (batch or 1, n_cached + n_new)
-        self.found: dict[int, tuple[Tensor, Tensor | None]] = {}
+        self.found: dict[tuple[int, torch.device], tuple[Tensor, Tensor | None]] = {}
 
     def begin(self, before: Tensor | None) -> None:
         self.before, self.now, self.found = before, None, {}
@@ -48,10 +48,10 @@ class Places:
             new = torch.cat([old.expand(rows, -1), new.expand(rows, -1)], dim=1)
         self.now, self.found = new, {}
 
-    def keys(self, n_keys: int) -> tuple[Tensor, Tensor | None]:
+    def keys(self, n_keys: int, device: torch.device) -> tuple[Tensor, Tensor | None]:
         """Positions (batch or 1, n_keys) of the last keys, padding at 0 or more; and which of them do not stand as far
-        before the last one as they come before it, None where all do."""
-        if n_keys not in self.found:
+        before the last one as they come before it, None where all do. device: of the layer that asks."""
+        if (n_keys, device) not in self.found:
             if self.now is None or self.now.shape[1] < n_keys:
                 known = 0 if self.now is None else self.now.shape[1]
                 raise InputError(
@@ -60,8 +60,9 @@ class Places:
                 )
             at = self.now[:, self.now.shape[1] - n_keys :]
             strays = at - at[:, -1:] != torch.arange(1 - n_keys, 1, device=at.device)
-            self.found[n_keys] = (at.clamp_min(0), strays if bool(strays.any()) else None)
-        return self.found[n_keys]
+            any_stray = bool(strays.any())
+            self.found[n_keys, device] = (at.clamp_min(0).to(device), strays.to(device) if any_stray else None)
+        return self.found[n_keys, device]
 
 
 def guard(body: nn.Module) -> None:

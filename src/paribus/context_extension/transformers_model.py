@@ -33,6 +33,7 @@ class Before:
     frequencies: Tensor
     magnitude: float
     kind: Any  # of the table, which recomputes its frequencies in each pass where it is longrope or dynamic
+    forward: Any  # of the table, where a library that moves weights put its own in place of the class's
     attention: str | None
     rope: Any
 
@@ -63,6 +64,7 @@ def extend_transformers(model: Any, changes: Sequence[Change]) -> Any:
         table.inv_freq,
         table.attention_scaling,
         getattr(table, "rope_type", None),
+        table.__dict__.get("forward"),
         model.config._attn_implementation,
         getattr(model.config, ROPE, None),
     )
@@ -98,6 +100,8 @@ def restore_transformers(model: Any) -> Any:
     if before.kind is not None:
         table.rope_type = before.kind
     table.__dict__.pop("forward", None)
+    if before.forward is not None:
+        table.forward = before.forward
     model.__dict__.pop("save_pretrained", None)
     for module in model.modules():
         module.__dict__.pop(HEADS, None)
@@ -183,7 +187,7 @@ def _exchange(model: Any, table: Any, body: nn.Module, trained: Rotary, changes:
     def take_out() -> None:
         table.forward = _Still(table, model.config, places)
 
-    found = trial(model, trained, places, take_out)
+    found = trial(model, trained, places, take_out, table.inv_freq.device)
     turned = {position for position in found.values() if isinstance(position, Rotary)}
     if len(turned) != 1:
         raise InputError(

@@ -27,19 +27,21 @@ from paribus.positions.rotary import Rotary
 
 TOKENS = 8
 # Relative errors of the same numbers by another order of operations.
-WHOLE, SHORT = 1e-3, 3e-2  # in 32 bits and more, and in 16
+WHOLE, SHORT = 1e-3, 3e-2  # in 32 bits and more; and in 16, or with quantised weights
 FINAL = 10  # times as much after the last layer's network and norm
 
 
-def trial(model: Any, trained: Rotary, places: Places, take_out: Callable[[], None]) -> dict[nn.Module, Position]:
+def trial(
+    model: Any, trained: Rotary, places: Places, take_out: Callable[[], None], device: torch.device
+) -> dict[nn.Module, Position]:
     """Layer -> how it turns its queries and keys: `trained` with the layer's own pairing, or not at all.
 
-    take_out: removes the model's own rotation. Weights, caches, random numbers and the training mode stay
-    as they are. Raises InputError where one layer does what ours does not.
+    take_out: removes the model's own rotation. device: of its rotary table. Weights, caches, random numbers and the
+    training mode stay as they are. Raises InputError where one layer does what ours does not.
     """
     layers = [module for module in model.modules() if hasattr(module, "layer_idx")]
     with _quiet(model):
-        ids = _tokens(model)
+        ids = _tokens(model, device)
         before = _Pass(model, ids, layers, None)
         model.set_attn_implementation(NAME)
         turned = _overheard(model, ids, layers, before, places)
@@ -50,23 +52,25 @@ def trial(model: Any, trained: Rotary, places: Places, take_out: Callable[[], No
             )
         take_out()
         raw = _overheard(model, ids, layers, before, places)
-        at = places.keys(TOKENS)[0]
-        found = {layer: _turning(layer, raw[layer], turned[layer], trained, at) for layer in turned}
+        found = {layer: _turning(layer, raw[layer], turned[layer], trained, places) for layer in turned}
         for layer in layers:
             layer.__dict__.pop(HEADS, None)
         for layer, position in found.items():
             near = replace(position, map=ReRoPE(window=2 * TOKENS)) if isinstance(position, Rotary) else position
             setattr(layer, HEADS, Heads(near, None, places))
         after = _Pass(model, ids, layers, before)
+    short = _computes_short(model)
     inside = [layer for layer in layers if layer in found or not any(one in found for one in layer.modules())]
     for place, layer in enumerate(inside):
-        _check(model, before.outputs[layer], after.outputs[layer], 1, f"layer {place}")
-    _check(model, before.final, after.final, FINAL, "the whole")
+        _check(model, before.outputs[layer], after.outputs[layer], 1, short, f"layer {place}")
+    _check(model, before.final, after.final, FINAL, short, "the whole")
     return found
 
 
-def _check(model: Any, theirs: Tensor, ours: Tensor, times: int, what: str) -> None:
+def _check(model: Any, theirs: Tensor, ours: Tensor, times: int, short: bool, what: str) -> None:
     error, tolerance = _apart(theirs, ours)
+    if short:
+        tolerance = SHORT
     if not error <= times * tolerance:
         raise InputError(
             f"{type(model).__name__} read by our attention differs from itself on {TOKENS} tokens, by {error:.1e} of "
@@ -76,9 +80,10 @@ def _check(model: Any, theirs: Tensor, ours: Tensor, times: int, what: str) -> N
 
 
 def _turning(
-    layer: nn.Module, raw: tuple[Tensor, Tensor], turned: tuple[Tensor, Tensor], trained: Rotary, at: Tensor
+    layer: nn.Module, raw: tuple[Tensor, Tensor], turned: tuple[Tensor, Tensor], trained: Rotary, places: Places
 ) -> Position:
     """Of the rotations that are known here, the one that the layer applies."""
+    at, _ = places.keys(TOKENS, raw[0].device)
     candidates: list[Position] = [NoPosition()]
     if raw[0].shape[-1] == turned[0].shape[-1]:
         candidates = [replace(trained, pairing=HalfSplit()), replace(trained, pairing=Interleaved()), NoPosition()]
@@ -151,12 +156,19 @@ def _apart(theirs: Tensor, ours: Tensor) -> tuple[float, float]:
     return float((a - b).norm() / a.norm().clamp_min(1e-30)), tolerance
 
 
-def _tokens(model: Any) -> Tensor:
-    """Eight tokens from all over the vocabulary, (1, 8)."""
-    embedding = model.get_input_embeddings()
-    device = model.device if embedding.weight.is_meta else embedding.weight.device
-    step = len(embedding.weight) / (TOKENS + 1)
-    return torch.tensor([[int(step * (i + 1)) for i in range(TOKENS)]], device=device)
+def _tokens(model: Any, device: torch.device) -> Tensor:
+    """Eight tokens from all over the vocabulary, (1, 8). device: where an embedding is read that is kept elsewhere."""
+    weight = model.get_input_embeddings().weight
+    step = len(weight) / (TOKENS + 1)
+    ids = [[int(step * (i + 1)) for i in range(TOKENS)]]
+    return torch.tensor(ids, device=device if weight.is_meta else weight.device)
+
+
+def _computes_short(model: Any) -> bool:
+    """Are some weights quantised? Activations may be as well, and then a last bit of theirs decides a step of 1/127."""
+    return getattr(model, "hf_quantizer", None) is not None or any(
+        not weight.is_floating_point() or type(weight.detach()) is not Tensor for weight in model.parameters()
+    )
 
 
 @contextmanager

@@ -137,6 +137,25 @@ def test_step_by_step_as_in_one_pass(monkeypatch, kind, changes, parts):
 
 
 @kinds
+@pytest.mark.parametrize("changes", [METHODS[0], METHODS[6]], ids=repr)
+@pytest.mark.parametrize("parts", [(30, 1, 1, 1, 7), (3, 2, 1, 9, 12), (5, 5, 1, 1, 20)], ids=str)
+def test_step_by_step_in_a_cache_of_fixed_size(monkeypatch, kind, changes, parts):
+    """It has room behind the last key, and later no more."""
+    monkeypatch.setattr(program, "DENSE_UP_TO", 0)
+    made = extend(model(kind), *changes)
+    given, mask, at = padded(sum(parts), skipped=2)
+    with torch.no_grad():
+        whole = made(given, attention_mask=mask, position_ids=at, use_cache=False).logits
+        cache, found, end = transformers.StaticCache(made.config, max_cache_len=sum(parts) + 3), [], 0
+        for size in parts:
+            here = slice(end, end + size)
+            end += size
+            told = {"attention_mask": mask[:, :end], "position_ids": at[:, here], "past_key_values": cache}
+            found.append(made(given[:, here], **told).logits)
+    torch.testing.assert_close(torch.cat(found, dim=1)[mask.bool()], whole[mask.bool()], rtol=1e-4, atol=1e-4)
+
+
+@kinds
 @pytest.mark.parametrize("kept", [None, "static"])
 def test_writing_as_without_a_cache(monkeypatch, kind, kept):
     monkeypatch.setattr(program, "DENSE_UP_TO", 0)

@@ -1,6 +1,7 @@
 """`paribus claims`: the list, and what is kept of a run."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -138,3 +139,9 @@ def test_a_claim_that_changed_under_its_version(checkout, monkeypatch):
     entry["version"] = 2
     keep.write_index()
     assert json.loads(index.read_text())["rerope"]["version"] == 2
+
+
+def test_a_measure_has_no_flops(paribus_command):
+    told = paribus_command("claims", "quadratic-part").out
+    assert re.search(r"laptop +48 cells, 8 seeds: ", told)
+    assert "FLOPs" not in told

@@ -60,8 +60,7 @@ def show(index: dict[str, dict[str, Any]]) -> None:
             if last:
                 older = "" if last["version"] == entry["version"] else f" of version {last['version']}"
                 told = f"{last['verdict']}{older} ({last['day']}, {last['seconds'] / 60:.0f} core-minutes)"
-            console.print(
-                Text(f"  {profile:<8} {cost['cells']} cells, {cost['seeds']} seeds, {cost['flops']:.1e} FLOPs: {told}")
-            )
+            work = "" if cost["flops"] is None else f", {cost['flops']:.1e} FLOPs"
+            console.print(Text(f"  {profile:<8} {cost['cells']} cells, {cost['seeds']} seeds{work}: {told}"))
     if not index:
         raise InputError("there are no claims in this installation")

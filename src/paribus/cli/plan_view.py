@@ -86,7 +86,7 @@ def plan_json(plan: Plan, cost: Estimate, jobs: int, folder: Path) -> dict[str, 
         },
         "steps": plan.steps if trained else None,
         "cells": cost.cells,
-        "flops": cost.flops,
+        "flops": cost.flops if trained else None,
         "measured": {"seconds": cost.seconds, "jobs": jobs},
         "memory_bytes": cost.bytes_per_worker * jobs,
         "disk_bytes": cost.disk_bytes,
@@ -135,8 +135,9 @@ def plan_table(console: Console, plan: Plan, cost: Estimate, jobs: int, folder: 
         twin = f"twin of {plan.control.name!r}" if plan.control else "not needed: all comparisons read the same weights"
         console.print(f"noise floor (A/A): {twin}")
     time_told = "-" if cost.seconds is None else f"about {clock(cost.seconds)} with {jobs} workers"
+    work = f"{cost.flops:.2e}" if isinstance(plan.task, Trained) else "not counted"
     console.print(
-        f"cells: {cost.cells}   FLOPs: {cost.flops:.2e}   time: {time_told}   "
+        f"cells: {cost.cells}   FLOPs: {work}   time: {time_told}   "
         f"memory: {cost.bytes_per_worker * jobs / 2**30:.1f} GiB   disk: {cost.disk_bytes / 2**20:.0f} MiB"
     )
     console.print(f"run folder: {folder}\n", soft_wrap=True)

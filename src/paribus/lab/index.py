@@ -48,7 +48,8 @@ def describe(name: str, verdicts: Path | None = None) -> dict[str, Any]:
     for profile_name, profile in claim.profiles.items():
         plan = make_plan(claim, name, profile_name, Environment("", profile.device, 1), {})
         cells = plan.expected_cells()
-        profiles[profile_name] = {"cells": len(cells), "flops": total_cost(cells), "seeds": len(profile.seeds)}
+        flops = total_cost(cells) if plan.sized else None  # of trainings and readings; nothing counts a measure's
+        profiles[profile_name] = {"cells": len(cells), "flops": flops, "seeds": len(profile.seeds)}
     return {
         "file": file_hash(claim_files()[name]),
         "title": claim.title,

@@ -1,6 +1,7 @@
 """Read a prompt once, then one token after the other over a cache."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from paribus.generation.prompts import Padded, padded
 from paribus.generation.samplers.base import Sampler
 from paribus.generation.samplers.greedy import Greedy
 from paribus.models.decoder import DecoderLM
+from paribus.models.mixture import Mixture
 
 NONE = -1  # in place of a token of a row that has ended
 
@@ -31,7 +33,7 @@ class Stream:
 
     def __init__(
         self,
-        model: DecoderLM,
+        model: DecoderLM | Mixture,
         prompts: Tensor | Sequence[Tensor],
         max_new_tokens: int,
         sampler: Sampler | None = None,
@@ -50,7 +52,7 @@ class Stream:
         given = Padded(*(tensor.to(device) for tensor in padded(prompts, model.config.vocab_size)))
         batch, length = given.tokens.shape
         capacity = length + max_new_tokens
-        self.state = model.start(batch, capacity)
+        self.state: Any = model.start(batch, capacity)
         self.modules = tuple(model.modules())
         self.prompt, self.capacity = given, capacity
         self.mask: Mask | None = None
@@ -130,7 +132,7 @@ class Stream:
 
 
 def generate(
-    model: DecoderLM,
+    model: DecoderLM | Mixture,
     prompts: Tensor | Sequence[Tensor],
     max_new_tokens: int,
     sampler: Sampler | None = None,

@@ -10,6 +10,7 @@ from paribus.core.errors import InputError
 from paribus.generation.generate import NONE, Stream
 from paribus.generation.samplers.base import Sampler
 from paribus.models.decoder import DecoderLM
+from paribus.models.mixture import Mixture
 from paribus.tokenizer.base import Codec
 
 
@@ -53,7 +54,7 @@ def _overlap(text: str, word: str) -> int:
 
 
 def write(
-    model: DecoderLM,
+    model: DecoderLM | Mixture,
     tokenizer: Codec,
     prompts: Sequence[str],
     max_new_tokens: int,
@@ -98,7 +99,7 @@ def _pieces(stream: Stream, tokenizer: Codec, tails: list[Tail], end: frozenset[
 
 
 def complete(
-    model: DecoderLM,
+    model: DecoderLM | Mixture,
     tokenizer: Codec,
     prompts: Sequence[str],
     max_new_tokens: int,

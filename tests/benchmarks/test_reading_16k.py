@@ -31,7 +31,8 @@ def asked(monkeypatch):
 
     def measured(method, text):
         found.append((method.name, text))
-        return 3.0 - 0.01 * place[method.name]
+        loss = 3.0 - 0.01 * place[method.name]
+        return [loss - 0.5, loss + 0.5] if place[method.name] % 2 else [loss + 0.5, loss - 0.5]
 
     monkeypatch.setattr(reading, "measured", measured)
     return found
@@ -50,14 +51,19 @@ def test_it_goes_on_where_it_was_stopped_and_judges_on_other_texts(asked, tmp_pa
     capsys.readouterr()
     reading.main([*words, "--json"])
     rounds = ((len(names), reading.CHOOSE_ON[:1]), (3 + 10, reading.CHOOSE_ON[1:]), (3 + 3, reading.JUDGE_ON))
-    every = sum(methods * len(texts) for methods, texts in rounds)
-    assert len(asked) == len(set(asked)) == len(lines(path)) == every
+    alone = sum(methods * len(texts) for methods, texts in rounds)
     best = names[-1]
-    judged = {name for name, text in asked if text in reading.JUDGE_ON}
+    judged = {name for name, text in asked[:alone] if text in reading.JUDGE_ON}
     assert judged == {*names[:3], *names[-3:]}
+    # Then what is to be mixed, wherever it was not read yet.
+    mixed = {(name, text) for name in reading.MIXED for text in (*reading.CHOOSE_ON, *reading.JUDGE_ON)}
+    assert set(asked[alone:]) == mixed - set(asked[:alone])
+    every = len(set(asked[:alone]) | mixed)
+    assert len(asked) == len(set(asked)) == len(lines(path)) == every
     told = json.loads(capsys.readouterr().out)
-    assert [goal["met"] for goal in told["goals"]] == [True, True]
-    assert all(goal["subject"].startswith(best) for goal in told["goals"])
+    assert [goal["met"] for goal in told["goals"]] == [True] * 4
+    assert [goal["subject"].startswith(best) for goal in told["goals"]] == [True, True, False, False]
+    assert all(goal["subject"].startswith("mixture: ") for goal in told["goals"][2:])
     reading.main([*words, "--show"])
     assert len(asked) == every
     assert f"| {best} |" in capsys.readouterr().out
@@ -82,6 +88,17 @@ def test_a_method_that_was_changed_is_measured_again(asked, tmp_path):
 
 def test_texts_to_judge_on_are_no_texts_to_choose_on():
     assert not set(reading.CHOOSE_ON) & set(reading.JUDGE_ON)
+
+
+def test_a_mixture_is_the_mean_of_probabilities(asked, tmp_path):
+    path = tmp_path / "results.jsonl"
+    reading.main(["--results", str(path)])
+    results = reading.Results(path, reading.methods())
+    for mixture in reading.mixtures():
+        each = torch.tensor([results.each[name, reading.GOAL[0]] for name in mixture.of], dtype=torch.float64)
+        expected = -(-each).exp().mean(0).log().mean()
+        assert results.loss[mixture.name, reading.GOAL[0]] == pytest.approx(float(expected))
+    assert len(reading.mixtures()) == 11
 
 
 @torch.no_grad()

@@ -82,6 +82,21 @@ def test_texts_of_the_user_are_read_at_full_length(paribus_command, tiny, tmp_pa
     ]
 
 
+def test_a_mixture_with_the_cut_text(paribus_command, tiny, tmp_path):
+    (tmp_path / "text.txt").write_bytes(bytes(torch.randint(32, 127, (2000,)).tolist()))
+    words = ("extend", tiny, "--to", "256", "--method", "pi", "--last", "16", "--mix")
+    said = paribus_command(*words, "--evaluate", "text.txt", "--json")
+    assert said.code == 0, said.err
+    found = {(one["kind"], one["reader"]): one for one in json.loads(said.out)["curves"]}
+    assert ("distance", "pi, mixed with the cut text") not in found
+    plain, long, mixed = (found["context", name]["loss"] for name in ("plain", "pi", "pi, mixed with the cut text"))
+    assert mixed[1] <= (plain[1] + long[1]) / 2  # at the trained length both read all of it
+    assert mixed[2] <= (plain[1] + long[2]) / 2 + 1e-6  # beyond it the cut text is what plain reads at that length
+    alone = paribus_command(*words)
+    assert alone.code == 2
+    assert "--mix without --evaluate" in alone.err
+
+
 def test_the_token_before_every_text(monkeypatch, paribus_command, tiny, tmp_path):
     (tmp_path / "text.txt").write_bytes(b"abc " * 100)
     config = tmp_path / "tiny" / "config.json"
@@ -94,7 +109,8 @@ def test_the_token_before_every_text(monkeypatch, paribus_command, tiny, tmp_pat
         return forward(self, tokens, *given, **more)
 
     monkeypatch.setattr(DecoderLM, "forward", spy)
-    said = paribus_command("extend", tiny, "--to", "256", "--method", "pi", "--evaluate", "text.txt", "--last", "16")
+    last = ("--last", "16", "--mix")
+    said = paribus_command("extend", tiny, "--to", "256", "--method", "pi", "--evaluate", "text.txt", *last)
     assert said.code == 0, said.err
     assert {tokens[0] for tokens in read} == {5}
     assert {17, 64, 256} <= {len(tokens) for tokens in read}

@@ -73,6 +73,23 @@ def test_pieces_are_one_pass(cuts):
     assert state.length == 23
 
 
+@pytest.mark.parametrize("cuts", [(0, 23), (0, 14, 17, 23), tuple(range(24))])
+@torch.no_grad()
+def test_what_stands_before_a_text_that_is_cut(cuts):
+    """Two tokens, which the context counts in, and only where something was left out."""
+    model, begin, at = plain(), torch.tensor([[5, 7]]).expand(3, -1), torch.arange(23)[None]
+    mixed = Mixture([Reading(model), Reading(model, 9, (5, 7))])
+    expected = model(TOKENS).softmax(-1)
+    expected[:, -7:] = (expected[:, -7:] + model(torch.cat((begin, TOKENS[:, -7:]), dim=1))[:, -7:].softmax(-1)) / 2
+    torch.testing.assert_close(mixed(TOKENS).exp(), expected)
+    torch.testing.assert_close(mixed(TOKENS[:, :9]), model(TOKENS[:, :9]).log_softmax(-1))
+    state, parts = mixed.start(3, 23), []
+    for start, stop in pairwise(cuts):
+        y, state = mixed.prefill(TOKENS[:, start:stop], at[:, start:stop], state)
+        parts.append(y)
+    torch.testing.assert_close(torch.cat(parts, dim=1).exp(), expected)
+
+
 @torch.no_grad()
 def test_positions_count_from_where_a_reading_begins():
     """A text at positions from 100 on, whose cut is read at positions from 0 on, as by itself."""
@@ -95,21 +112,28 @@ def test_it_writes():
     assert torch.equal(generate(mixed, TOKENS, new, Greedy(), chunk=4), text[:, 23:])
 
 
+@pytest.mark.parametrize("begin", [(), (5, 7)], ids=str)
 @torch.no_grad()
-def test_prompts_of_several_lengths():
-    mixed = mixture()
+def test_prompts_of_several_lengths(begin):
+    model = plain()
+    mixed = Mixture([Reading(extend(model, ReRoPE(window=4))), Reading(model, 9, begin)])
     prompts = [TOKENS[row, : (23, 11, 3)[row]] for row in range(3)]
     together = generate(mixed, prompts, 5, chunk=4)
     for row, one in enumerate(prompts):
         assert torch.equal(together[row : row + 1], generate(mixed, one[None], 5))
 
 
+@pytest.mark.parametrize("begin", [(), (5, 7)], ids=str)
 @torch.no_grad()
-def test_padding_in_one_pass():
-    mixed, valid = mixture(), torch.arange(23) >= torch.tensor([0, 6, 17])[:, None]
+def test_padding_in_one_pass(begin):
+    model = plain()
+    mixed, valid = (
+        Mixture([Reading(model), Reading(model, 9, begin)]),
+        torch.arange(23) >= torch.tensor([0, 6, 15])[:, None],
+    )
     at = (valid.cumsum(dim=1) - 1).clamp(min=0)
     found = mixed(TOKENS, at, Visible(valid=valid))
-    for row, hidden in enumerate((0, 6, 17)):
+    for row, hidden in enumerate((0, 6, 15)):
         torch.testing.assert_close(found[row : row + 1, hidden:], mixed(TOKENS[row : row + 1, hidden:]))
 
 
@@ -124,7 +148,8 @@ def test_bf16_is_mixed_in_float32():
         ([], "a mixture of no readings"),
         ([Reading(plain(), 9)], "the first reading of a mixture reads every token"),
         ([Reading(plain()), Reading(plain(vocab_size=7))], r"vocabularies of \[31, 7\] tokens cannot be mixed"),
-        ([Reading(plain()), Reading(plain(), 0)], "context = 0: expected at least 1"),
+        ([Reading(plain()), Reading(plain(), 0)], "context = 0: expected more than the 0 tokens of `begin`"),
+        ([Reading(plain()), Reading(plain(), 2, (1, 2))], "context = 2: expected more than the 2 tokens of `begin`"),
     ],
 )
 def test_impossible_mixtures(readings, said):

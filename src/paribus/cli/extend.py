@@ -27,6 +27,9 @@ def extend(
     explain: Annotated[bool, typer.Option("--explain", help="Say what every method would do; read nothing.")] = False,
     evaluate: Annotated[list[Path] | None, typer.Option(help="Texts to read at full length; takes minutes.")] = None,
     last: Annotated[int, typer.Option(help="Final tokens scored while the context grows.")] = 1024,
+    mix: Annotated[
+        bool, typer.Option("--mix", help="With --evaluate: also the mean of what the whole and the cut text expect.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Save the extended checkpoint in this folder.")] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.", metavar="WORD")] = "cpu",
     plot: Annotated[Path | None, typer.Option(help="Draw the loss; .svg, .png or .pdf.")] = None,
@@ -44,7 +47,7 @@ def extend(
 
     console = Console(highlight=False, stderr=as_json)
     if explain:
-        named = {"--method": method, "--evaluate": evaluate, "--out": out, "--plot": plot}
+        named = {"--method": method, "--evaluate": evaluate, "--out": out, "--plot": plot, "--mix": mix or None}
         for name, value in named.items():
             if value is not None:
                 raise InputError(
@@ -59,6 +62,8 @@ def extend(
         return
     if method is None:
         raise InputError("no --method is given: --explain compares them, --method rerope takes one")
+    if mix and evaluate is None:
+        raise InputError("--mix without --evaluate: it reads whole texts, so name one, such as --evaluate a.txt")
     from paribus.cli.device import device_from_word
     from paribus.cli.open_model import begins_with
     from paribus.context_extension.explain import facts
@@ -102,7 +107,7 @@ def extend(
     begin = begins_with(checkpoint, codec)
     with console.status("measuring") as status:
         curves, depths = _measured(
-            plain, extended, method, codec, begin, place, trained, to, last, evaluate, status.update
+            plain, extended, method, codec, begin, place, trained, to, last, evaluate, mix, status.update
         )
     if as_json:
         found = {"curves": [asdict(one) for one in curves], "depths": [asdict(one) for one in depths]}
@@ -181,16 +186,18 @@ def _measured(
     to: int,
     last: int,
     files: list[Path] | None,
+    mix: bool,
     tell: Any,
 ) -> "tuple[list[Curve], list[Depths]]":
     import torch
 
     from paribus.context_extension.evaluate import HALF, check_lengths, contexts, pieces, probe, retrieval
-    from paribus.evaluation.reader import Reader
+    from paribus.evaluation.reader import Reader as Reads
+    from paribus.models.mixture import Mixture, Reading
     from paribus.text.corpora import corpus_from_word
     from paribus.text.corpora.python_docs import PythonDocs
 
-    readers: dict[str, Reader] = {"plain": plain, method: extended}
+    readers: dict[str, Reads] = {"plain": plain, method: extended}
 
     def ids(data: bytes) -> torch.Tensor:
         return torch.from_numpy(codec.encode(data).astype("int64")).to(place)
@@ -207,6 +214,8 @@ def _measured(
     curves = probe(readers, pieces(texts, max(TEXTS, len(texts)), 2 * half), distances, tell, half, begin)
     depths: list[Depths] = []
     if files is not None:
+        if mix:
+            readers[f"{method}, mixed with the cut text"] = Mixture([Reading(extended), Reading(plain, trained, begin)])
         at = sorted({max(last + len(begin), trained // 4), trained, to})
         curves += contexts(readers, texts, at, last, tell, begin)
         depths = retrieval(readers, codec, to, texts[0], tell, begin=begin, device=place)

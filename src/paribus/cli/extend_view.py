@@ -99,7 +99,7 @@ def tax(curves: Sequence[Curve], trained: int) -> str:
     """What the method costs where the model was trained: the worst rise over plain reading."""
     if len(curves) < 2:
         return ""
-    plain, method = curves
+    plain, method, *_ = curves  # a mixture that follows has no more of it than they have on average
     rises = [b - a for at, a, b in zip(plain.at, plain.loss, method.loss, strict=True) if at <= trained]
     return f"; extension tax within it: at most {max(rises):+.3f}" if rises else ""
 

@@ -23,10 +23,18 @@ from paribus.ops.precision import widened
 
 
 class Reading(NamedTuple):
-    """model: how it reads. context: the last tokens that it reads; None: all."""
+    """model: how it reads. context: the last tokens that it reads; None: all.
+
+    begin: tokens that stand in place of the first ones of its context, where it leaves out the beginning of a text.
+    """
 
     model: DecoderLM
     context: int | None = None
+    begin: tuple[int, ...] = ()
+
+    def skipped(self, length: int) -> int:
+        """How many of so many tokens it leaves out."""
+        return 0 if self.context is None else max(0, length - self.context)
 
 
 class Mixture(nn.Module):
@@ -34,7 +42,7 @@ class Mixture(nn.Module):
 
     The first reading reads every token. In decoding, the last tokens of another are those that the state has room for
     at its end: with a prompt of n tokens, m new ones and a context c it begins to read at token n + m - c.
-    Raises ConfigError for no reading, one of another vocabulary, or a context below 1.
+    Raises ConfigError for no reading, one of another vocabulary, or a context without room for a token.
     """
 
     def __init__(self, readings: Sequence[Reading]) -> None:
@@ -44,17 +52,18 @@ class Mixture(nn.Module):
         sizes = [reading.model.config.vocab_size for reading in readings]
         require(len(set(sizes)) == 1, f"readings of vocabularies of {sizes} tokens cannot be mixed: use one vocabulary")
         for reading in readings:
-            if reading.context is not None:
-                require(
-                    reading.context >= 1, f"context = {reading.context}: expected at least 1 token, or None for all"
-                )
+            require(
+                reading.context is None or reading.context > len(reading.begin),
+                f"context = {reading.context}: expected more than the {len(reading.begin)} tokens of `begin`, or None "
+                "for all of the text",
+            )
         self.models = nn.ModuleList(reading.model for reading in readings)
-        self.contexts = [reading.context for reading in readings]
+        self.readings = list(readings)
 
     @property
     def config(self) -> DecoderLM.Config:
         """That of the first reading."""
-        return self._readings()[0].model.config
+        return self.readings[0].model.config
 
     def forward(
         self, tokens: Tensor, positions: Tensor | None = None, mask: Any = None, last: int | None = None
@@ -65,17 +74,22 @@ class Mixture(nn.Module):
         """
         length = tokens.shape[1]
         wanted, found = length if last is None else min(last, length), []
-        for model, context in self._readings():
-            skipped = 0 if context is None else max(0, length - context)
-            at = None if positions is None else _from(positions, skipped)
-            logits = model(tokens[:, skipped:], at, _without(mask, skipped), last=min(wanted, length - skipped))
-            found.append(widened(logits).log_softmax(-1))
+        if positions is None:
+            positions = torch.arange(length, device=tokens.device)[None]
+        for reading in self.readings:
+            skip = reading.skipped(length)
+            part = Part(tokens[:, skip:], positions[:, skip:])
+            if skip > 0:
+                part = _cut(reading.begin, part, positions[:, skip : skip + 1], 0)
+            n = min(wanted, length - skip)
+            logits = reading.model(part.tokens, part.positions, _without(mask, skip), last=n)
+            found.append(_expected(logits, part.own))
         return _mean(found)
 
     def start(self, batch: int, capacity: int) -> "MixtureState":
         """An empty state of every reading, for at most `capacity` tokens."""
-        skipped = [0 if one.context is None else max(0, capacity - one.context) for one in self._readings()]
-        states = [one.model.start(batch, capacity - skip) for one, skip in zip(self._readings(), skipped, strict=True)]
+        skipped = [one.skipped(capacity) for one in self.readings]
+        states = [one.model.start(batch, capacity - n) for one, n in zip(self.readings, skipped, strict=True)]
         return MixtureState(states, skipped, [None] * len(states), 0)
 
     def prefill(
@@ -85,38 +99,52 @@ class Mixture(nn.Module):
         length = tokens.shape[1]
         wanted, found = length if last is None else min(last, length), []
         states, origins = list(state.states), list(state.origins)
-        for place, (model, _) in enumerate(self._readings()):
-            skip = max(0, state.skipped[place] - state.length)
-            if skip >= length:
+        for place, (reading, skipped) in enumerate(zip(self.readings, state.skipped, strict=True)):
+            skip = max(0, skipped - state.length)
+            if skip > 0 and skip >= length:
                 continue
-            at = positions[:, skip:]
-            origin = origins[place]
-            if origin is None:
-                origin = origins[place] = at[:, :1] if state.skipped[place] else torch.zeros_like(at[:, :1])
-            shown = _without(mask, state.skipped[place])
-            logits, states[place] = model.prefill(
-                tokens[:, skip:], at - origin, states[place], shown, last=min(wanted, length - skip)
+            part = Part(tokens[:, skip:], positions[:, skip:])
+            if skipped > 0:
+                origin = origins[place]
+                if origin is None:
+                    origin = origins[place] = positions[:, skip : skip + 1]
+                part = _cut(reading.begin, part, origin, max(0, state.length - skipped))
+            n = min(wanted, length - skip)
+            logits, states[place] = reading.model.prefill(
+                part.tokens, part.positions, states[place], _without(mask, skipped), last=n
             )
-            found.append(widened(logits).log_softmax(-1))
+            found.append(_expected(logits, part.own))
         return _mean(found), MixtureState(states, state.skipped, origins, state.length + length)
-
-    def _readings(self) -> list[Reading]:
-        return [
-            Reading(model, context)
-            for model, context in zip(self.models, self.contexts, strict=True)
-            if isinstance(model, DecoderLM)
-        ]
 
 
 class MixtureState(NamedTuple):
     states: list[Any]
     skipped: list[int]  # tokens that each reading leaves out at the beginning
-    origins: list[Tensor | None]  # the position of the first token that it read, (batch or 1, 1)
+    origins: list[Tensor | None]  # the position of the first token behind them, (batch or 1, 1), once it is read
     length: int
 
 
-def _from(positions: Tensor, skipped: int) -> Tensor:
-    return positions[:, skipped:] - positions[:, skipped : skipped + 1] if skipped else positions
+class Part(NamedTuple):
+    """What a reading reads; own: (batch or 1, n), False where a token is not the text's, None where all are."""
+
+    tokens: Tensor
+    positions: Tensor
+    own: Tensor | None = None
+
+
+def _cut(begin: tuple[int, ...], part: Part, origin: Tensor, slot: int) -> Part:
+    """Of a text whose beginning is left out: `begin` in place of its first tokens, and positions that count from there.
+
+    origin: the position of the first token that is not left out; 0 in a sequence that begins there, behind padding,
+    and is not cut. slot: how many tokens behind it this part stands.
+    """
+    tokens, positions = part.tokens, part.positions - origin
+    places = torch.arange(slot, slot + tokens.shape[1], device=tokens.device)
+    if slot >= len(begin):
+        return Part(tokens, positions)
+    before = (places < len(begin)) & (origin > 0)
+    instead = torch.tensor(begin, dtype=tokens.dtype, device=tokens.device)[places.clamp_max(len(begin) - 1)]
+    return Part(instead.where(before, tokens), positions, ~before)
 
 
 def _without(mask: Any, skipped: int) -> Any:
@@ -131,13 +159,24 @@ def _without(mask: Any, skipped: int) -> Any:
     return Visible(valid=torch.as_tensor(mask.valid)[:, skipped:])
 
 
-def _mean(found: list[Tensor]) -> Tensor:
+def _expected(logits: Tensor, own: Tensor | None) -> tuple[Tensor, Tensor]:
+    """ln p, and where it counts: behind a token that is not the text's it does not."""
+    found = widened(logits).log_softmax(-1)
+    if own is None:
+        return found, torch.ones(1, found.shape[1], dtype=torch.bool, device=found.device)
+    own = own[:, own.shape[1] - found.shape[1] :]
+    return found.masked_fill(~own[..., None], -torch.inf), own
+
+
+def _mean(found: list[tuple[Tensor, Tensor]]) -> Tensor:
     """ln of the mean of probabilities; the readings end with the same token, and some begin later."""
-    total = found[0]
-    counts = torch.ones(total.shape[1], device=total.device)
-    for one in found[1:]:
-        n = one.shape[1]
-        both = torch.logaddexp(total[:, -n:], one)
-        total = torch.cat((total[:, :-n], both), dim=1)
-        counts[-n:] += 1
-    return total if len(found) == 1 else total - counts.log()[:, None]
+    (total, own), *others = found
+    if not others:
+        return total
+    count = own.to(total.dtype)
+    for one, own in others:
+        n = total.shape[1] - one.shape[1]
+        total = torch.cat((total[:, :n], torch.logaddexp(total[:, n:], one)), dim=1)
+        rows = max(len(own), len(count))
+        count = torch.cat((count[:, :n].expand(rows, -1), (count[:, n:] + own).expand(rows, -1)), dim=1)
+    return total - count.log()[..., None]

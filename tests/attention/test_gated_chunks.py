@@ -184,3 +184,19 @@ def test_documents_of_more_than_a_chunk(mask):
 def test_a_mask_that_names_no_texts():
     with pytest.raises(InputError, match="SlidingWindow: chunks are counted from the first token of a text"):
         build(CONFIG)(X, AT, SlidingWindow(window=3) & Visible(valid=torch.ones(2, 11, dtype=torch.bool)))
+
+
+@torch.no_grad()
+def test_texts_of_several_lengths_under_autocast():
+    """What is computed in 16 bits is kept in the state's own type, also where sequences begin apart."""
+    layer = build(CONFIG).float()
+    valid = torch.arange(11) >= torch.tensor([[0], [3]])
+    x, at, mask = X.float(), places(valid), Visible(valid=valid)
+    state, parts = layer.start(2, 11, torch.float32, x.device), []
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        whole = layer(x, at, mask)
+        for part in (slice(0, 7), slice(7, 8), slice(8, 11)):
+            y, state = layer.prefill(x[:, part], at[:, part], state, mask)
+            parts.append(y)
+    assert state.rows.dtype == torch.float32
+    torch.testing.assert_close(torch.cat(parts, dim=1)[valid], whole[valid], rtol=0.02, atol=0.02)

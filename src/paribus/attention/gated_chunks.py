@@ -151,7 +151,7 @@ class GatedChunks(Mixer):
         for part, who in state.parts(new):
             here: Any = slice(None) if len(who) == len(x) else torch.tensor(who, device=x.device)
             near, before, mean = state.take(rows[here, part], who)
-            y[here, part] = self._read(q[here, part], far_q[here, part], near, before, mean)
+            y[here, part] = self._read(q[here, part], far_q[here, part], near, before, mean).to(y.dtype)
             state.advance(part.stop - part.start, who, self._product)
         state.length += x.shape[1]
         return self._out(x, y if order is None else put_back(y, order)), state

@@ -43,25 +43,24 @@ class OneChunk:
         for start, stop in pairwise(sorted(cuts)):
             yield slice(start, stop), [row for row, n in enumerate(new) if n >= stop]
 
-    def take(self, new: Tensor, who: Rows) -> tuple[Tensor, Tensor, Tensor | None]:
+    def take(self, new: Tensor, who: Rows) -> tuple[Tensor, Tensor | int, Tensor | None]:
         """Store the next tokens of some sequences, new (len(who), n, width), which stay in their chunk.
 
-        The rows of their chunks (len(who), most that one holds, width); how many of them came before, (len(who) or 1,
-        1, 1); and the mean of k' V^T over the tokens of earlier chunks, None where none has any.
+        The rows of their chunks (len(who), most that one holds, width); how many of them came before, (len(who), 1, 1)
+        or one number for all; and the mean of k' V^T over the tokens of earlier chunks, None where none has any.
         """
         held = [self.tokens[row] % self.chunk for row in who]
-        end, index = max(held) + new.shape[1], self._index(who)
-        before = torch.tensor(held if len(set(held)) > 1 else held[:1], device=new.device)[:, None, None]
-        if len(before) == 1:
-            self.rows[index, held[0] : end] = new
+        end, index, new = max(held) + new.shape[1], self._index(who), new.to(self.rows.dtype)
+        before = _each(held, new.device)
+        if isinstance(before, int):
+            self.rows[index, before:end] = new
         else:
             places = before[..., 0] + torch.arange(new.shape[1], device=new.device)
             self.rows[torch.tensor(who, device=new.device)[:, None], places] = new
         seen = [self.tokens[row] - one for row, one in zip(who, held, strict=True)]
         if not any(seen):
             return self.rows[index, :end], before, None
-        counts = torch.tensor(seen, device=new.device)[:, None, None].clamp_min(1)
-        return self.rows[index, :end], before, self.total[index] / counts
+        return self.rows[index, :end], before, self.total[index] / _each([max(1, one) for one in seen], new.device)
 
     def advance(self, n: int, who: Rows, product: Callable[[Tensor], Tensor]) -> None:
         """Count n tokens of these sequences; a chunk that is full with them goes into the sum, by its `product`."""
@@ -77,3 +76,8 @@ class OneChunk:
 
     def _index(self, who: Rows) -> slice | Tensor:
         return slice(None) if len(who) == self.batch else torch.tensor(who, device=self.rows.device)
+
+
+def _each(numbers: list[int], device: torch.device) -> Tensor | int:
+    """(len(numbers), 1, 1), or the number where all are the same: that needs no copy to the device."""
+    return numbers[0] if len(set(numbers)) == 1 else torch.tensor(numbers, device=device)[:, None, None]

@@ -106,7 +106,7 @@ def lower_bound(length: int, head_dim: int, rotary_fraction: float = 1.0, above:
 def lower_bound_within(effort: float, length: int, head_dim: int) -> tuple[float, bool]:
     """(the bound, True); or (a base below which none is feasible, False) where the bound would take more effort.
 
-    effort: how many cosines may be summed, 1e8 in about a second. The answer does not depend on the machine.
+    effort: how many cosines may be summed, 1e9 in about a second. The answer does not depend on the machine.
     """
     problem = _Problem.of(length, head_dim, 1.0)
     if problem.free or not problem.solvable:

@@ -18,7 +18,7 @@ SBATCH = """#!/bin/bash
 id=$(($FIRST + $(ls $HERE/*.sh 2>/dev/null | wc -l)))
 cp "$1" $HERE/$id.sh
 env > $HERE/$id.env
-(SLURM_JOB_ID=$id SLURM_JOB_NODELIST=here bash "$1" >/dev/null 2>&1; echo $? > $HERE/$id.rc) >/dev/null 2>&1 &
+(SLURM_JOB_ID=$id SLURM_JOB_NODELIST=here bash $HERE/$id.sh >/dev/null 2>&1; echo $? > $HERE/$id.rc) >/dev/null 2>&1 &
 echo "Submitted batch job $id"
 """
 SRUN = """#!/bin/bash

@@ -9,6 +9,9 @@ from paribus.attention.cache_of import cache_of, stored
 from paribus.attention.caches import RawKeys, RotatedKeys
 from paribus.attention.grouped_query import GroupedQuery
 from paribus.attention.mapped_keys import MappedKeys
+from paribus.attention.masks.causal import Causal
+from paribus.attention.masks.sliding_window import SlidingWindow
+from paribus.attention.masks.visible import Visible
 from paribus.attention.sink_keys import SinkKeys
 from paribus.core.errors import InputError
 from paribus.layers.parameters import draw
@@ -38,8 +41,8 @@ KINDS = [
 every = pytest.mark.parametrize(("position", "kind", "vectors"), KINDS, ids=str)
 
 
-def build(position) -> GroupedQuery:
-    layer = GroupedQuery.Config(d_model=16, n_heads=4, n_kv_heads=2, position=position).build()
+def build(position, **more) -> GroupedQuery:
+    layer = GroupedQuery.Config(d_model=16, n_heads=4, n_kv_heads=2, position=position, **more).build()
     draw(layer, 0)
     return layer
 
@@ -130,3 +133,23 @@ def test_sinks_that_come_late_or_never():
                 parts.append(layer.prefill(x[:, done : done + size], at[:, done : done + size], state)[0])
                 done += size
             torch.testing.assert_close(torch.cat(parts, dim=1), layer(x, at), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("window", [1, 4, 6, 9])
+@pytest.mark.parametrize("chunks", [(1,) * 16, (5, 1, 3, 7), (2, 9, 1, 1, 3)], ids=str)
+@torch.no_grad()
+def test_a_sliding_window_hides_sinks(window, chunks):
+    """They leave the window of the layer as any other key does, also beside padding, which moves them."""
+    x, valid = torch.randn(2, 16, 16), torch.arange(16) >= torch.tensor([[0], [3]])
+    at = (valid.cumsum(dim=1) - 1).clamp(min=0)
+    for position in (Rotary(map=StreamingLLM(window=4, sinks=2)), Rotary(map=LMInfinite(window=3, sinks=4))):
+        layer = build(position, mask=Causal() & SlidingWindow(window=window))
+        for told, mask in ((at, Visible(valid=valid)), (torch.arange(16)[None], None)):
+            state, parts, done = layer.start(2, 16, torch.float32, CPU), [], 0
+            for size in chunks:
+                part = slice(done, done + size)
+                parts.append(layer.prefill(x[:, part], told[:, part], state, mask)[0])
+                done += size
+            shown = torch.ones_like(valid) if mask is None else valid
+            found, whole = torch.cat(parts, dim=1), layer(x, told, mask)
+            torch.testing.assert_close(found[shown], whole[shown], rtol=1e-4, atol=1e-5)

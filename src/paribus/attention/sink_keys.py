@@ -39,7 +39,8 @@ class SinkKeys(KeyValueCache):
         shape = (batch, kv_heads, min(sinks, capacity), head_dim)
         self.sink_keys, self.sink_values = self.keys.new_zeros(shape), self.keys.new_zeros(shape)
         self.sinks = self.pieces[-1] if sinks > 0 else None
-        # After the positions of the ring, a 1 for each sink that has come: a text need not begin at position 0.
+        # After the positions of the ring, for each sink that has come, which token of the text it is, counted from 1: a
+        # text need not begin at position 0, nor without padding.
         self.positions = torch.zeros(batch, self.capacity + shape[2], dtype=torch.int64, device=device)
 
     def room_for(self, n: int) -> int:
@@ -87,7 +88,7 @@ class SinkKeys(KeyValueCache):
         kept = mask[..., index.shape[0] - (k_positions.shape[1] - n_sinks) :]
         window = ring_width(self.pieces)
         # A query that is padding sees nothing.
-        alive = mask[..., before:].diagonal(dim1=-2, dim2=-1)[..., None] & self._come
+        alive = mask[..., before:].diagonal(dim1=-2, dim2=-1)[..., None] & self._shown(mask)
         return torch.cat(
             ((distance[..., :n_sinks] >= window) & alive, (distance[..., n_sinks:] < window) & kept), dim=-1
         )
@@ -111,12 +112,18 @@ class SinkKeys(KeyValueCache):
                 :, :, 0
             ]
             self.sink_values[rows, :, place] = values[rows, :, token]
-            self.positions[rows, self.capacity + place] = 1
+            self.positions[rows, self.capacity + place] = self.length - keys.shape[2] + 1 + token
 
     @property
     def _come(self) -> Tensor:
         """Which sinks are stored, (batch, 1, 1, sinks)."""
         return self.positions[:, None, None, self.capacity :] > 0
+
+    def _shown(self, mask: Tensor) -> Tensor:
+        """Which of them a mask over all tokens of the text shows, (batch, heads or 1, queries, sinks)."""
+        tokens = (self.positions[:, None, None, self.capacity :] - 1).clamp_min(0)
+        mask = mask.expand(len(tokens), -1, -1, -1)
+        return mask.gather(-1, tokens.expand(*mask.shape[:3], -1)) & self._come
 
     def decode(
         self,
@@ -140,11 +147,10 @@ class SinkKeys(KeyValueCache):
             far = self.rotary.rotate(q, positions, self.sinks.query)
             runs.append(Run(far, self.sink_keys, self.sink_values))
             places = torch.arange(self.sink_keys.shape[2], device=q.device)
-            there = ((positions[:, :, None] - places) >= window)[:, None] & self._come
+            beyond = ((positions[:, :, None] - places) >= window)[:, None]
             if seen is None:
                 seen = torch.ones(1, 1, 1, newest + 1 - low, dtype=torch.bool, device=q.device)
-            else:
-                there = there & seen[..., -1:]
+            there = beyond & (self._come if mask is None else self._shown(mask) & mask[..., -1:])
             batch = max(len(there), len(seen))
             seen = torch.cat((seen.expand(batch, -1, -1, -1), there.expand(batch, seen.shape[1], -1, -1)), dim=-1)
         return one_query(runs, scale=scale, normalizer=normalizer, mask=seen)

@@ -150,6 +150,7 @@ def test_bf16_is_mixed_in_float32():
         ([Reading(plain()), Reading(plain(vocab_size=7))], r"vocabularies of \[31, 7\] tokens cannot be mixed"),
         ([Reading(plain()), Reading(plain(), 0)], "context = 0: expected more than the 0 tokens of `begin`"),
         ([Reading(plain()), Reading(plain(), 2, (1, 2))], "context = 2: expected more than the 2 tokens of `begin`"),
+        ([Reading(plain()), Reading(plain(), 9, (1, 31))], r"begin = \(1, 31\): expected tokens from 0 to 30"),
     ],
 )
 def test_impossible_mixtures(readings, said):

@@ -42,7 +42,8 @@ class Mixture(nn.Module):
 
     The first reading reads every token. In decoding, the last tokens of another are those that the state has room for
     at its end: with a prompt of n tokens, m new ones and a context c it begins to read at token n + m - c.
-    Raises ConfigError for no reading, one of another vocabulary, or a context without room for a token.
+    Raises ConfigError for no reading, one of another vocabulary, a context without room for a token, or a `begin` that
+    is not of the vocabulary.
     """
 
     def __init__(self, readings: Sequence[Reading]) -> None:
@@ -56,6 +57,10 @@ class Mixture(nn.Module):
                 reading.context is None or reading.context > len(reading.begin),
                 f"context = {reading.context}: expected more than the {len(reading.begin)} tokens of `begin`, or None "
                 "for all of the text",
+            )
+            require(
+                all(0 <= token < sizes[0] for token in reading.begin),
+                f"begin = {reading.begin}: expected tokens from 0 to {sizes[0] - 1}, those of the vocabulary",
             )
         self.models = nn.ModuleList(reading.model for reading in readings)
         self.readings = list(readings)

@@ -1,5 +1,6 @@
 """A mixture is the mean of what its readings expect, in one pass, in pieces, and in writing."""
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -18,6 +19,7 @@ from paribus.layers.parameters import draw
 from paribus.models.decoder import DecoderLM
 from paribus.models.mixture import Mixture, Reading
 from paribus.positions.maps.rerope import ReRoPE
+from paribus.positions.rotary_2d import Rotary2D
 
 TOKENS = torch.randint(0, 31, (3, 23), generator=torch.Generator().manual_seed(0))
 
@@ -148,14 +150,28 @@ def test_bf16_is_mixed_in_float32():
         ([], "a mixture of no readings"),
         ([Reading(plain(), 9)], "the first reading of a mixture reads every token"),
         ([Reading(plain()), Reading(plain(vocab_size=7))], r"vocabularies of \[31, 7\] tokens cannot be mixed"),
-        ([Reading(plain()), Reading(plain(), 0)], "context = 0: expected more than the 0 tokens of `begin`"),
-        ([Reading(plain()), Reading(plain(), 2, (1, 2))], "context = 2: expected more than the 2 tokens of `begin`"),
+        ([Reading(plain()), Reading(plain(), 0)], "context = 0: expected a whole number, more than the 0 tokens"),
+        ([Reading(plain()), Reading(plain(), 2.5)], "context = 2.5: expected a whole number"),
+        (
+            [Reading(plain()), Reading(plain(), 2, (1, 2))],
+            "context = 2: expected a whole number, more than the 2 tokens",
+        ),
         ([Reading(plain()), Reading(plain(), 9, (1, 31))], r"begin = \(1, 31\): expected tokens from 0 to 30"),
     ],
 )
 def test_impossible_mixtures(readings, said):
     with pytest.raises(ConfigError, match=said):
         Mixture(readings)
+
+
+def test_places_of_two_coordinates():
+    config = replace(plain().config, mixer=GroupedQuery.Config(n_heads=2, position=Rotary2D()))
+    model = config.build()
+    draw(model, 0)
+    at = torch.zeros(1, 23, 2)
+    assert torch.equal(Mixture([Reading(model)])(TOKENS, at), model(TOKENS, at).log_softmax(-1))
+    with pytest.raises(InputError, match=r"positions of shape \(1, 9, 2\): a reading that leaves out"):
+        Mixture([Reading(model), Reading(model, 9)])(TOKENS, at)
 
 
 def test_a_mask_of_places():

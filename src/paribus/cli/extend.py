@@ -208,7 +208,8 @@ def _measured(
     else:
         texts = [ids(b"\n\n".join(d.data for d in corpus_from_word(str(file)).documents())) for file in files]
         check_lengths(texts, last, to)
-        _check_memory(plain, to, last, place)
+        # A mixture holds what its readings expect of the last tokens at once.
+        _check_memory(plain, to, 2 * last if mix else last, place)
     half = min(HALF, trained // 4)
     distances = sorted({half, trained // 2, trained - half, (trained + to) // 2, to - half})
     curves = probe(readers, pieces(texts, max(TEXTS, len(texts)), 2 * half), distances, tell, half, begin)

@@ -53,9 +53,10 @@ class Mixture(nn.Module):
         sizes = [reading.model.config.vocab_size for reading in readings]
         require(len(set(sizes)) == 1, f"readings of vocabularies of {sizes} tokens cannot be mixed: use one vocabulary")
         for reading in readings:
+            n = len(reading.begin)
             require(
-                reading.context is None or reading.context > len(reading.begin),
-                f"context = {reading.context}: expected more than the {len(reading.begin)} tokens of `begin`, or None "
+                reading.context is None or (isinstance(reading.context, int) and reading.context > n),
+                f"context = {reading.context!r}: expected a whole number, more than the {n} tokens of `begin`, or None "
                 "for all of the text",
             )
             require(
@@ -140,9 +141,16 @@ class Part(NamedTuple):
 def _cut(begin: tuple[int, ...], part: Part, origin: Tensor, slot: int) -> Part:
     """Of a text whose beginning is left out: `begin` in place of its first tokens, and positions that count from there.
 
+    Raises InputError for places of two coordinates, of which it is not said where they begin anew.
+
     origin: the position of the first token that is not left out; 0 in a sequence that begins there, behind padding,
     and is not cut. slot: how many tokens behind it this part stands.
     """
+    if part.positions.ndim != 2:
+        raise InputError(
+            f"positions of shape {tuple(part.positions.shape)}: a reading that leaves out the beginning of a text "
+            "takes one number a token, (batch or 1, length)"
+        )
     tokens, positions = part.tokens, part.positions - origin
     places = torch.arange(slot, slot + tokens.shape[1], device=tokens.device)
     if slot >= len(begin):

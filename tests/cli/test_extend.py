@@ -88,9 +88,10 @@ def test_a_mixture_with_the_cut_text(paribus_command, tiny, tmp_path):
     said = paribus_command(*words, "--evaluate", "text.txt", "--json")
     assert said.code == 0, said.err
     found = {(one["kind"], one["reader"]): one for one in json.loads(said.out)["curves"]}
-    assert ("distance", "pi, mixed with the cut text") not in found
-    plain, long, mixed = (found["context", name]["loss"] for name in ("plain", "pi", "pi, mixed with the cut text"))
+    assert ("distance", "mixed with the cut text") not in found
+    plain, long, mixed = (found["context", name]["loss"] for name in ("plain", "pi", "mixed with the cut text"))
     assert mixed[1] <= (plain[1] + long[1]) / 2  # at the trained length both read all of it
+    assert "mixed with the cut text: text 1 of 1, context 256" in said.err
     assert mixed[2] <= (plain[1] + long[2]) / 2 + 1e-6  # beyond it the cut text is what plain reads at that length
     alone = paribus_command(*words)
     assert alone.code == 2

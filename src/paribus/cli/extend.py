@@ -105,10 +105,11 @@ def extend(
         raise InputError(f"{checkpoint.path} brings no tokenizer that can be read here, so no text can be measured")
     codec = ByteLevelBPE(checkpoint.tokenizer)
     begin = begins_with(checkpoint, codec)
-    with console.status("measuring") as status:
-        curves, depths = _measured(
-            plain, extended, method, codec, begin, place, trained, to, last, evaluate, mix, status.update
-        )
+    errors = Console(stderr=True, highlight=False)
+    with errors.status("measuring") as status:
+        # A line for each reading where no line can be rewritten: a file, or a pipe.
+        tell = status.update if errors.is_terminal else errors.print
+        curves, depths = _measured(plain, extended, method, codec, begin, place, trained, to, last, evaluate, mix, tell)
     if as_json:
         found = {"curves": [asdict(one) for one in curves], "depths": [asdict(one) for one in depths]}
         typer.echo(json.dumps({"model": model, "method": repr(changes), "trained": trained, "to": to} | found))
@@ -216,7 +217,7 @@ def _measured(
     depths: list[Depths] = []
     if files is not None:
         if mix:
-            readers[f"{method}, mixed with the cut text"] = Mixture([Reading(extended), Reading(plain, trained, begin)])
+            readers["mixed with the cut text"] = Mixture([Reading(extended), Reading(plain, trained, begin)])
         at = sorted({max(last + len(begin), trained // 4), trained, to})
         curves += contexts(readers, texts, at, last, tell, begin)
         depths = retrieval(readers, codec, to, texts[0], tell, begin=begin, device=place)

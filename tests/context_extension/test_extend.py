@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from paribus.attention import piecewise as program
 from paribus.attention.scales.log_length import LogLength
@@ -74,23 +73,6 @@ def written(model, given, count, mask=None):
     return model.generate(given, attention_mask=mask, max_new_tokens=count, **options)[:, given.shape[1] :]
 
 
-class Largest(TorchDispatchMode):
-    """How many numbers the largest tensor has that an operator returns, with our kernels or without them."""
-
-    numbers = 0
-
-    def __init__(self, knows_kernels):
-        super().__init__()
-        self.knows_kernels = knows_kernels
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        found = function(*args, **(kwargs or {}))
-        for x in found if isinstance(found, tuple | list) else (found,):
-            if isinstance(x, torch.Tensor):
-                self.numbers = max(self.numbers, x.numel())
-        return found
-
-
 class TestOurs:
     def test_the_weights_are_shared_and_the_first_model_stays(self, ours):
         before = logits(ours, tokens())
@@ -150,13 +132,13 @@ class TestTheirs:
 
     @pytest.mark.parametrize("padded", [False, True])
     @pytest.mark.parametrize("knows_kernels", [False, True])
-    def test_no_table_of_all_pairs(self, theirs, padded, knows_kernels):
+    def test_no_table_of_all_pairs(self, theirs, padded, knows_kernels, largest_tensor):
         n = 600
         extend(theirs, ReRoPE(window=60))
         mask = torch.ones(2, n, dtype=torch.int64)
         if padded:
             mask[0, :77] = 0
-        with Largest(knows_kernels) as largest:
+        with largest_tensor(knows_kernels) as largest:
             theirs(tokens(length=n), attention_mask=mask, logits_to_keep=1)
         assert largest.numbers < n * n
 

@@ -5,7 +5,6 @@ from unittest.mock import Mock
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from paribus.attention import piecewise as program
 from paribus.attention.scales.log_length import LogLength
@@ -166,28 +165,11 @@ def test_writing_as_without_a_cache(monkeypatch, kind, kept):
     assert torch.equal(made.generate(given, cache_implementation=kept, **options), expected)
 
 
-class Largest(TorchDispatchMode):
-    """How many numbers the largest tensor has that an operator returns, with our kernels or without them."""
-
-    numbers = 0
-
-    def __init__(self, knows_kernels):
-        super().__init__()
-        self.knows_kernels = knows_kernels
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        found = function(*args, **(kwargs or {}))
-        for x in found if isinstance(found, tuple | list) else (found,):
-            if isinstance(x, torch.Tensor):
-                self.numbers = max(self.numbers, x.numel())
-        return found
-
-
 @kinds
 @pytest.mark.parametrize("changes", [*METHODS[:2], *METHODS[4:7]], ids=repr)
 @pytest.mark.parametrize("kept", ["dynamic", "static"])
 @pytest.mark.parametrize("knows_kernels", [False, True])
-def test_no_table_of_all_pairs(kind, changes, kept, knows_kernels):
+def test_no_table_of_all_pairs(kind, changes, kept, knows_kernels, largest_tensor):
     n = 700
     if kind == "cohere2" and not knows_kernels:
         pytest.skip("torch's kernel needs one for a layer that turns nothing and sees all beside padding")
@@ -197,7 +179,7 @@ def test_no_table_of_all_pairs(kind, changes, kept, knows_kernels):
         cache = transformers.StaticCache(made.config, max_cache_len=n + 9)
     else:
         cache = transformers.DynamicCache(config=made.config)
-    with Largest(knows_kernels) as largest, torch.no_grad():
+    with largest_tensor(knows_kernels) as largest, torch.no_grad():
         made(given, attention_mask=mask, position_ids=at, past_key_values=cache, logits_to_keep=1)
         more = torch.ones(2, n + 1, dtype=torch.int64)
         more[0, :7] = 0

@@ -17,7 +17,7 @@ from paribus.generation.samplers.greedy import Greedy
 from paribus.layers.feed_forward.plain import FeedForward
 from paribus.layers.parameters import draw
 from paribus.models.decoder import DecoderLM
-from paribus.models.mixture import Mixture, Reading
+from paribus.models.mixture import Component, Mixture
 from paribus.positions.maps.rerope import ReRoPE
 from paribus.positions.rotary_2d import Rotary2D
 
@@ -39,7 +39,7 @@ def plain(seed=0, vocab_size=31):
 
 def mixture(context=9):
     model = plain()
-    return Mixture([Reading(extend(model, ReRoPE(window=4))), Reading(model, context)])
+    return Mixture([Component(extend(model, ReRoPE(window=4))), Component(model, context)])
 
 
 @pytest.mark.parametrize(("context", "last"), [(9, 4), (9, 9), (9, 12), (9, None), (40, None), (1, 3)])
@@ -47,7 +47,7 @@ def mixture(context=9):
 def test_by_hand(context, last):
     model = plain()
     far = extend(model, ReRoPE(window=4))
-    found = Mixture([Reading(far), Reading(model, context)])(TOKENS, last=last).exp()
+    found = Mixture([Component(far), Component(model, context)])(TOKENS, last=last).exp()
     whole, cut = far(TOKENS).softmax(-1), model(TOKENS[:, -context:]).softmax(-1)
     n = min(context, 23)
     whole[:, -n:] = (whole[:, -n:] + cut) / 2
@@ -57,7 +57,7 @@ def test_by_hand(context, last):
 @torch.no_grad()
 def test_never_worse_than_its_readings_on_average():
     models = [plain(seed) for seed in range(3)]
-    mixed = Mixture([Reading(model) for model in models])(TOKENS)
+    mixed = Mixture([Component(model) for model in models])(TOKENS)
     targets = torch.randint(0, 31, TOKENS.shape, generator=torch.Generator().manual_seed(1))
     each = [F.cross_entropy(model(TOKENS).mT, targets, reduction="none") for model in models]
     assert (F.nll_loss(mixed.mT, targets, reduction="none") <= sum(each) / 3 + 1e-12).all()
@@ -80,7 +80,7 @@ def test_pieces_are_one_pass(cuts):
 def test_what_stands_before_a_text_that_is_cut(cuts):
     """Two tokens, which the context counts in, and only where something was left out."""
     model, begin, at = plain(), torch.tensor([[5, 7]]).expand(3, -1), torch.arange(23)[None]
-    mixed = Mixture([Reading(model), Reading(model, 9, (5, 7))])
+    mixed = Mixture([Component(model), Component(model, 9, (5, 7))])
     expected = model(TOKENS).softmax(-1)
     expected[:, -7:] = (expected[:, -7:] + model(torch.cat((begin, TOKENS[:, -7:]), dim=1))[:, -7:].softmax(-1)) / 2
     torch.testing.assert_close(mixed(TOKENS).exp(), expected)
@@ -96,7 +96,7 @@ def test_what_stands_before_a_text_that_is_cut(cuts):
 def test_positions_count_from_where_a_reading_begins():
     """A text at positions from 100 on, whose cut is read at positions from 0 on, as by itself."""
     model = plain()
-    mixed = Mixture([Reading(model), Reading(model, 9)])
+    mixed = Mixture([Component(model), Component(model, 9)])
     torch.testing.assert_close(mixed(TOKENS, torch.arange(100, 123)[None]), mixed(TOKENS))
 
 
@@ -110,7 +110,7 @@ def test_it_writes():
         begins = 23 + new - context
         p = far(text)[:, -1].softmax(-1) + model(text[:, begins:])[:, -1].softmax(-1)
         text = torch.cat((text, p.argmax(-1, keepdim=True)), dim=1)
-    mixed = Mixture([Reading(far), Reading(model, context)])
+    mixed = Mixture([Component(far), Component(model, context)])
     assert torch.equal(generate(mixed, TOKENS, new, Greedy(), chunk=4), text[:, 23:])
 
 
@@ -118,7 +118,7 @@ def test_it_writes():
 @torch.no_grad()
 def test_prompts_of_several_lengths(begin):
     model = plain()
-    mixed = Mixture([Reading(extend(model, ReRoPE(window=4))), Reading(model, 9, begin)])
+    mixed = Mixture([Component(extend(model, ReRoPE(window=4))), Component(model, 9, begin)])
     prompts = [TOKENS[row, : (23, 11, 3)[row]] for row in range(3)]
     together = generate(mixed, prompts, 5, chunk=4)
     for row, one in enumerate(prompts):
@@ -130,7 +130,7 @@ def test_prompts_of_several_lengths(begin):
 def test_padding_in_one_pass(begin):
     model = plain()
     mixed, valid = (
-        Mixture([Reading(model), Reading(model, 9, begin)]),
+        Mixture([Component(model), Component(model, 9, begin)]),
         torch.arange(23) >= torch.tensor([0, 6, 15])[:, None],
     )
     at = (valid.cumsum(dim=1) - 1).clamp(min=0)
@@ -148,15 +148,15 @@ def test_bf16_is_mixed_in_float32():
     ("readings", "said"),
     [
         ([], "a mixture of no readings"),
-        ([Reading(plain(), 9)], "the first reading of a mixture reads every token"),
-        ([Reading(plain()), Reading(plain(vocab_size=7))], r"vocabularies of \[31, 7\] tokens cannot be mixed"),
-        ([Reading(plain()), Reading(plain(), 0)], "context = 0: expected a whole number, more than the 0 tokens"),
-        ([Reading(plain()), Reading(plain(), 2.5)], "context = 2.5: expected a whole number"),
+        ([Component(plain(), 9)], "the first reading of a mixture reads every token"),
+        ([Component(plain()), Component(plain(vocab_size=7))], r"vocabularies of \[31, 7\] tokens cannot be mixed"),
+        ([Component(plain()), Component(plain(), 0)], "context = 0: expected a whole number, more than the 0 tokens"),
+        ([Component(plain()), Component(plain(), 2.5)], "context = 2.5: expected a whole number"),
         (
-            [Reading(plain()), Reading(plain(), 2, (1, 2))],
+            [Component(plain()), Component(plain(), 2, (1, 2))],
             "context = 2: expected a whole number, more than the 2 tokens",
         ),
-        ([Reading(plain()), Reading(plain(), 9, (1, 31))], r"begin = \(1, 31\): expected tokens from 0 to 30"),
+        ([Component(plain()), Component(plain(), 9, (1, 31))], r"begin = \(1, 31\): expected tokens from 0 to 30"),
     ],
 )
 def test_impossible_mixtures(readings, said):
@@ -169,9 +169,9 @@ def test_places_of_two_coordinates():
     model = config.build()
     draw(model, 0)
     at = torch.zeros(1, 23, 2)
-    assert torch.equal(Mixture([Reading(model)])(TOKENS, at), model(TOKENS, at).log_softmax(-1))
+    assert torch.equal(Mixture([Component(model)])(TOKENS, at), model(TOKENS, at).log_softmax(-1))
     with pytest.raises(InputError, match=r"positions of shape \(1, 9, 2\): a reading that leaves out"):
-        Mixture([Reading(model), Reading(model, 9)])(TOKENS, at)
+        Mixture([Component(model), Component(model, 9)])(TOKENS, at)
 
 
 def test_a_mask_of_places():

@@ -194,7 +194,7 @@ def _measured(
 
     from paribus.context_extension.evaluate import HALF, check_lengths, contexts, pieces, probe, retrieval
     from paribus.evaluation.reader import Reader as Reads
-    from paribus.models.mixture import Mixture, Reading
+    from paribus.models.mixture import Component, Mixture
     from paribus.text.corpora import corpus_from_word
     from paribus.text.corpora.python_docs import PythonDocs
 
@@ -217,7 +217,7 @@ def _measured(
     depths: list[Depths] = []
     if files is not None:
         if mix:
-            readers["mixed with the cut text"] = Mixture([Reading(extended), Reading(plain, trained, begin)])
+            readers["mixed with the cut text"] = Mixture([Component(extended), Component(plain, trained, begin)])
         at = sorted({max(last + len(begin), trained // 4), trained, to})
         curves += contexts(readers, texts, at, last, tell, begin)
         depths = retrieval(readers, codec, to, texts[0], tell, begin=begin, device=place)

@@ -22,8 +22,8 @@ from paribus.models.decoder import DecoderLM
 from paribus.ops.precision import widened
 
 
-class Reading(NamedTuple):
-    """model: how it reads. context: the last tokens that it reads; None: all.
+class Component(NamedTuple):
+    """One reading. model: how it reads. context: the last tokens that it reads; None: all.
 
     begin: tokens that stand in place of the first ones of its context, where it leaves out the beginning of a text.
     """
@@ -46,7 +46,7 @@ class Mixture(nn.Module):
     is not of the vocabulary.
     """
 
-    def __init__(self, readings: Sequence[Reading]) -> None:
+    def __init__(self, readings: Sequence[Component]) -> None:
         super().__init__()
         require(len(readings) > 0, "a mixture of no readings: give at least one")
         require(readings[0].context is None, "the first reading of a mixture reads every token: give it no context")
@@ -84,12 +84,12 @@ class Mixture(nn.Module):
             positions = torch.arange(length, device=tokens.device)[None]
         for reading in self.readings:
             skip = reading.skipped(length)
-            part = Part(tokens[:, skip:], positions[:, skip:])
+            window = Window(tokens[:, skip:], positions[:, skip:])
             if skip > 0:
-                part = _cut(reading.begin, part, positions[:, skip : skip + 1], 0)
+                window = _cut(reading.begin, window, positions[:, skip : skip + 1], 0)
             n = min(wanted, length - skip)
-            logits = reading.model(part.tokens, part.positions, _without(mask, skip), last=n)
-            found.append(_expected(logits, part.own))
+            logits = reading.model(window.tokens, window.positions, _without(mask, skip), last=n)
+            found.append(_expected(logits, window.own))
         return _mean(found)
 
     def start(self, batch: int, capacity: int) -> "MixtureState":
@@ -109,17 +109,17 @@ class Mixture(nn.Module):
             skip = max(0, skipped - state.length)
             if skip > 0 and skip >= length:
                 continue
-            part = Part(tokens[:, skip:], positions[:, skip:])
+            window = Window(tokens[:, skip:], positions[:, skip:])
             if skipped > 0:
                 origin = origins[place]
                 if origin is None:
                     origin = origins[place] = positions[:, skip : skip + 1]
-                part = _cut(reading.begin, part, origin, max(0, state.length - skipped))
+                window = _cut(reading.begin, window, origin, max(0, state.length - skipped))
             n = min(wanted, length - skip)
             logits, states[place] = reading.model.prefill(
-                part.tokens, part.positions, states[place], _without(mask, skipped), last=n
+                window.tokens, window.positions, states[place], _without(mask, skipped), last=n
             )
-            found.append(_expected(logits, part.own))
+            found.append(_expected(logits, window.own))
         return _mean(found), MixtureState(states, state.skipped, origins, state.length + length)
 
 
@@ -130,7 +130,7 @@ class MixtureState(NamedTuple):
     length: int
 
 
-class Part(NamedTuple):
+class Window(NamedTuple):
     """What a reading reads; own: (batch or 1, n), False where a token is not the text's, None where all are."""
 
     tokens: Tensor
@@ -138,26 +138,26 @@ class Part(NamedTuple):
     own: Tensor | None = None
 
 
-def _cut(begin: tuple[int, ...], part: Part, origin: Tensor, slot: int) -> Part:
+def _cut(begin: tuple[int, ...], window: Window, origin: Tensor, slot: int) -> Window:
     """Of a text whose beginning is left out: `begin` in place of its first tokens, and positions that count from there.
 
     Raises InputError for places of two coordinates, of which it is not said where they begin anew.
 
     origin: the position of the first token that is not left out; 0 in a sequence that begins there, behind padding,
-    and is not cut. slot: how many tokens behind it this part stands.
+    and is not cut. slot: how many tokens behind it these stand.
     """
-    if part.positions.ndim != 2:
+    if window.positions.ndim != 2:
         raise InputError(
-            f"positions of shape {tuple(part.positions.shape)}: a reading that leaves out the beginning of a text "
+            f"positions of shape {tuple(window.positions.shape)}: a reading that leaves out the beginning of a text "
             "takes one number a token, (batch or 1, length)"
         )
-    tokens, positions = part.tokens, part.positions - origin
+    tokens, positions = window.tokens, window.positions - origin
     places = torch.arange(slot, slot + tokens.shape[1], device=tokens.device)
     if slot >= len(begin):
-        return Part(tokens, positions)
+        return Window(tokens, positions)
     before = (places < len(begin)) & (origin > 0)
     instead = torch.tensor(begin, dtype=tokens.dtype, device=tokens.device)[places.clamp_max(len(begin) - 1)]
-    return Part(instead.where(before, tokens), positions, ~before)
+    return Window(instead.where(before, tokens), positions, ~before)
 
 
 def _without(mask: Any, skipped: int) -> Any:
